@@ -1,0 +1,120 @@
+# What a person types, and CI too. Every environment is made here, from pinned and hashed requirements alone.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+ifdef MAKE_TERMOUT
+ifndef NO_COLOR
+BOLD := $(shell printf '\033[1m')
+FAINT := $(shell printf '\033[2m')
+RED := $(shell printf '\033[31m')
+PLAIN := $(shell printf '\033[0m')
+endif
+endif
+say = printf '\n$(BOLD)▸ %s$(PLAIN)\n'
+fail = printf '\n$(RED)$(BOLD)✗ %s$(PLAIN)\n' >&2
+
+.PHONY: help
+help:
+	@printf '\n$(BOLD)fluss-gateway$(PLAIN): the list of who may open the gate, on a small board beside it\n\n'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  $(BOLD)make \1$(PLAIN)\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+	@printf '\n$(FAINT)  It takes Python 3.11 or newer (PYTHON=… to choose one) and a network, and stays in this folder.$(PLAIN)\n\n'
+
+# ── For everybody ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+.PHONY: demo
+demo: .venv-demo/.ready  ## the whole thing on this machine: import a list, watch it land at the gate
+	@.venv-demo/bin/fluss-simulator demo
+
+.PHONY: test
+test: counterparts lint  ## everything that must hold: style, types, the direction of imports, the tests
+	@$(say) 'Tests'
+	@.venv/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: counterparts .venv/.ready  ## speed and memory, each figure beside its floor
+	@.venv/bin/python -m benchmarks
+
+# ── For those who change it ────────────────────────────────────────────────────────────────────────────────────────────
+
+.PHONY: lint
+lint: .venv/.ready  ## style, types and the direction of imports alone
+	@$(say) 'Style'
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@$(say) 'Types'
+	@.venv/bin/mypy
+	@$(say) 'Direction of imports'
+	@.venv/bin/lint-imports --no-logo
+
+# Compiled by the oldest Python supported, which needs the most. Only the public index is asked, whatever this machine's
+# pip is told: a hash of a wheel that lies on one machine alone is of no use to another.
+COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND='make lock' \
+	.venv-lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras $(if $(UPGRADE),--upgrade) \
+	--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file
+
+.PHONY: lock
+lock: .venv-lock/.requirements  ## write requirements/*.txt anew (UPGRADE=1 for newer versions)
+	@$(say) 'Pinning, with the hashes of every file of every release: some minutes'
+	@$(COMPILE) requirements/dev.txt --extra simulator pyproject.toml requirements/dev.in
+	@$(COMPILE) requirements/simulator.txt --extra simulator --constraint requirements/dev.txt pyproject.toml
+	@$(COMPILE) requirements/gateway.txt --constraint requirements/dev.txt pyproject.toml
+	@$(COMPILE) requirements/build.txt --constraint requirements/dev.txt requirements/build.in
+	@$(COMPILE) requirements/lock.txt --constraint requirements/dev.txt requirements/lock.in
+
+.PHONY: clean
+clean:  ## remove the environments and what tools left behind
+	@rm -rf .venv .venv-* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ── The counterparts: a real broker to talk to, and a tracer to kill at a chosen system call ───────────────────────────
+
+# Installed where that takes no password. Without them a person's run skips what needs them; in CI that is a failure.
+.PHONY: counterparts
+counterparts:
+	@export PATH="$$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive; \
+	missing() { for name in mosquitto strace; do command -v $$name >/dev/null || printf '%s ' $$name; done; }; \
+	[ -z "$$(missing)" ] && exit; \
+	if [ "$$(id -u)" = 0 ]; then root=(); else root=(sudo -n); fi; \
+	if command -v apt-get >/dev/null && "$${root[@]}" true 2>/dev/null; then \
+		$(say) "Installing $$(missing)from this system's packages"; \
+		"$${root[@]}" apt-get -qq update || true; \
+		"$${root[@]}" apt-get -qq install --no-install-recommends $$(missing) </dev/null >/dev/null || true; \
+	fi; \
+	[ -z "$$(missing)" ] && exit; \
+	$(fail) "Not installed: $$(missing)"; \
+	[ -z "$${CI:-}" ] || exit 1; \
+	printf '  What needs it is SKIPPED. To have it run too: sudo apt-get install %s\n' "$$(missing)" >&2
+
+# ── The environments ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+# The first Python that is new enough and able to make an environment. Debian packs the second apart from the first.
+USABLE := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell $(name) $(USABLE) && echo $(name))))
+NO_PYTHON := is not a Python of 3.11 or newer that can make an environment.
+
+# $(1): the folder, $(2): the requirements. Made anew when those change, and only then.
+define environment
+$(1)/.requirements: requirements/$(2).txt requirements/build.txt
+	@$$(or $$(PYTHON),false) $$(USABLE) || { $$(fail) "$$(or $$(PYTHON),python3) $$(NO_PYTHON)"; \
+		printf '  On Debian, Ubuntu and Raspberry Pi OS: sudo apt-get install python3 python3-venv\n' >&2; exit 1; }
+	@$$(say) "Making $(1) from requirements/$(2).txt, with $$$$($$(PYTHON) --version): a minute or so, once"
+	@$$(PYTHON) -m venv --clear $(1)
+	@$(1)/bin/python -m pip --disable-pip-version-check install -qq --require-hashes $$(foreach file,$$^,-r $$(file)) \
+		|| { $$(fail) 'Not installed: what pip says is above. It needs a network.'; exit 1; }
+	@touch $$@
+
+$(1)/.ready: $(1)/.requirements pyproject.toml
+	@$(1)/bin/python -m pip --disable-pip-version-check install -qq --no-deps --no-build-isolation --editable .
+	@touch $$@
+endef
+
+$(eval $(call environment,.venv,dev))
+$(eval $(call environment,.venv-demo,simulator))
+$(eval $(call environment,.venv-lock,lock))
+
+.venv-lock/.requirements: PYTHON = python3.11

@@ -1,0 +1,90 @@
+"""How long to stay away from a broker: exponential back-off with full jitter, and manners towards a double of ours.
+
+Pure: outcomes, times and randomness come in, the next wait comes out.
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from random import Random
+from typing import Final
+
+
+class Ending(Enum):
+    """What the back-off has to know about how an attempt or a connection ended."""
+
+    FAILED = auto()
+    """Refused, unreachable, cut, told to go: nothing that hints at a second client with our identity."""
+    HUNG_UP = auto()
+    """Closed by the broker without a word: in MQTT 3.1.1 also its way with a client whose identity comes again."""
+    TAKEN_OVER = auto()
+    """The broker said that another client connected with our identity (MQTT 5, reason code 0x8E)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The times a back-off keeps, in seconds."""
+
+    base_s: float = 1.0
+    """The longest wait after a first failure; it doubles with every further one."""
+    cap_s: float = 120.0
+    stable_s: float = 60.0
+    """Connected this long, the next failure counts as the first again. The CONNACK proves nothing: a broker that
+    closes after accepting would be asked again without pause."""
+    boot_s: float = 120.0
+    """A board that has been up for less starts as a whole suburb does when its power returns."""
+    duplicate_s: float = 300.0
+    """The shortest wait while another client has our identity; the longest is twice that."""
+
+
+_HANG_UPS: Final = 3
+_HANG_UPS_WITHIN_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """What has happened so far, as far as it decides the next wait."""
+
+    pace: Pace = Pace()
+    failures: int = 0
+    hang_ups: tuple[float, ...] = ()
+    """When short connections were closed without a word, lately."""
+    duplicate: bool = False
+    """Another client has our identity, as far as is known."""
+    yielding: bool = False
+
+    def before_first(self, board_uptime_s: float, rng: Random) -> float:
+        """Seconds to wait before the first attempt of all: none, unless the board itself has just booted."""
+        return rng.uniform(0, self.pace.cap_s) if board_uptime_s < self.pace.boot_s else 0.0
+
+    def after(self, ending: Ending, *, lasted_s: float, now: float) -> "Backoff":
+        """The back-off after an attempt that failed (``lasted_s`` 0) or a connection that ended.
+
+        ``now`` is any monotonic clock, in seconds. The first take-over may be a mistake put right at once and costs no
+        more than any failure; a second one, or three hang-ups within a minute, are a double to yield to.
+        """
+        suspected = self.suspects(lasted_s)
+        recent = tuple(at for at in self.hang_ups if now - at < _HANG_UPS_WITHIN_S)
+        if ending is Ending.HUNG_UP and 0 < lasted_s < self.pace.stable_s:
+            recent = (*recent, now)
+        evicted_silently = ending is Ending.HUNG_UP and (suspected or len(recent) >= _HANG_UPS)
+        return replace(
+            self,
+            failures=1 if lasted_s >= self.pace.stable_s else self.failures + 1,
+            hang_ups=recent,
+            duplicate=suspected or evicted_silently or ending is Ending.TAKEN_OVER,
+            yielding=evicted_silently or (suspected and ending is Ending.TAKEN_OVER),
+        )
+
+    def suspects(self, connected_s: float) -> bool:
+        """Whether a double is still likely after so long a connection: it would have come back by now."""
+        return self.duplicate and connected_s <= 2 * self.pace.duplicate_s
+
+    def delay(self, rng: Random) -> float:
+        """Seconds to wait before the next attempt, drawn evenly from the whole range.
+
+        Full jitter as in M. Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+        """
+        if self.yielding:
+            return rng.uniform(self.pace.duplicate_s, 2 * self.pace.duplicate_s)
+        # A month without a broker must not end in an overflow, so the exponent is bounded too.
+        return rng.uniform(0, min(self.pace.cap_s, self.pace.base_s * 2.0 ** min(self.failures - 1, 32)))

@@ -1,0 +1,219 @@
+"""The broker as a gateway is told to reach it: its address, its secrets, and what its refusals mean to a person."""
+
+import errno
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from agent.backoff import Ending
+
+_PLAUSIBLE_YEAR: Final = 2025
+_LEAST_PACKET: Final = 128 << 10  # a part or a report of 96 KiB with room to spare
+_LEAST_WINDOW: Final = 4
+_TAKEN_OVER: Final = 0x8E
+
+
+class UnusableError(Exception):
+    """A file of the configuration cannot be used; the message names the key, the file and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no connection: words for a person, and what the back-off makes of it."""
+
+    words: str
+    ending: Ending = Ending.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS towards a broker. Without ``ca_file`` the system's authorities count."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    """May be None where ``cert_file`` holds the key too."""
+
+    def context(self) -> ssl.SSLContext:
+        """A client context from the files as they are now. Raises UnusableError."""
+        for key, file in (("ca_file", self.ca_file), ("cert_file", self.cert_file), ("key_file", self.key_file)):
+            if file is not None:
+                _read(key, file)  # ssl's own errors do not say which file
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except ssl.SSLError as error:
+            raise UnusableError(f"mqtt.ca_file: {self.ca_file} holds no PEM certificates") from error
+        if self.cert_file is not None:
+            try:
+                # An encrypted key would otherwise ask for its password at a terminal that nobody sits at.
+                context.load_cert_chain(self.cert_file, self.key_file, password="")
+            except ssl.SSLError as error:
+                files = self.cert_file if self.key_file is None else f"{self.cert_file} and {self.key_file}"
+                words = f"mqtt.cert_file, mqtt.key_file: {files} are not a PEM certificate and its unencrypted key"
+                raise UnusableError(words) from error
+        return context
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Everything a connection needs. Files are read anew for every connection, so a new secret needs no restart."""
+
+    host: str
+    port: int
+    client_id: str
+    protocol: Literal["5", "3.1.1"] = "5"
+    username: str | None = None
+    password_file: Path | None = None
+    tls: Tls | None = None
+    keepalive_s: int = 30
+    session_expiry_s: int = 7 * 86_400
+    """How long the broker keeps the session of a gateway that is away (MQTT 5; in 3.1.1 the broker decides)."""
+    receive_maximum: int = 32
+    """How many messages the broker may send before it has their acknowledgement (MQTT 5)."""
+    packet_limit: int = 4 << 20
+    """Bytes above which the broker keeps a message to itself (MQTT 5)."""
+
+    @property
+    def place(self) -> str:
+        """Host and port, as an error names them."""
+        return f"{self.host}:{self.port}"
+
+    def password(self) -> str | None:
+        """The password as its file has it now, without the end of the line. Raises UnusableError."""
+        if self.password_file is None:
+            return None
+        try:
+            return _read("password_file", self.password_file).decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UnusableError(f"mqtt.password_file: {self.password_file} is not UTF-8 text") from error
+
+
+def _read(key: str, file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UnusableError(f"mqtt.{key}: {file}: {error.strerror}") from error
+
+
+def unreachable(address: Address, error: OSError | UnicodeError, year: int) -> Failure:
+    """What dialling ``address`` ran into. ``year`` is what the board's clock says."""
+    return Failure(_dialling(address, error, year))
+
+
+def _dialling(address: Address, error: OSError | UnicodeError, year: int) -> str:
+    place = address.place
+    match error:
+        case socket.gaierror() | UnicodeError():
+            return f"the name {address.host} cannot be resolved: check mqtt.host and the board's network"
+        case ssl.SSLCertVerificationError():
+            return _distrust(address, error, year)
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "UNKNOWN_PROTOCOL" | "HTTP_REQUEST"):
+            return f"{place} does not speak TLS: check mqtt.port (8883 is usual) and mqtt.tls"
+        case ssl.SSLEOFError() | ConnectionResetError() if address.tls:
+            return f"{place} hung up instead of answering in TLS: check mqtt.port (8883 is usual) and mqtt.tls"
+        case ssl.SSLError():
+            return f"TLS with {place} failed: {error.reason}; check mqtt.ca_file, mqtt.cert_file and mqtt.key_file"
+        case ConnectionRefusedError():
+            return f"{place} refuses connections: check mqtt.port, and that the broker runs"
+        case TimeoutError():
+            return f"{place} does not answer: check mqtt.host, the network and any firewall"
+        case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH | errno.ENETDOWN):
+            return f"there is no way to {place}: check the board's network"
+        case _:
+            return f"{place} cannot be reached: {error}"
+
+
+# X509_V_ERR_… of OpenSSL's x509_vfy.h
+_NOT_YET_VALID, _EXPIRED = 9, 10
+_UNKNOWN_ISSUER: Final = frozenset({2, 18, 19, 20, 21})
+_OTHER_NAME: Final = frozenset({62, 64})
+
+
+def _distrust(address: Address, error: ssl.SSLCertVerificationError, year: int) -> str:
+    certificate = f"the certificate of {address.place}"
+    code = error.verify_code
+    if code in {_NOT_YET_VALID, _EXPIRED}:
+        fault = "has expired" if code == _EXPIRED else "is not valid yet"
+        clock = f"; but this board's clock says {year}: set it first" if year < _PLAUSIBLE_YEAR else ""
+        return f"{certificate} {fault}{clock}"
+    if code in _UNKNOWN_ISSUER:
+        return f"{certificate} is signed by an authority that is not trusted here: check mqtt.ca_file"
+    if code in _OTHER_NAME:
+        return f"{certificate} is not for {address.host}: check mqtt.host"
+    return f"{certificate} is not accepted: {error.verify_message}"
+
+
+def refused(address: Address, code: int, name: str) -> Failure:
+    """A CONNECT answered with a refusal: reason codes of MQTT 5 (section 3.2.2.2), those of 3.1.1 put into them."""
+    who = "an anonymous client" if address.username is None else f"the user {address.username!r}"
+    match code:
+        case 0x84:
+            other = "3.1.1" if address.protocol == "5" else "5"
+            return Failure(f'{address.place} does not speak MQTT {address.protocol}: set mqtt.protocol = "{other}"')
+        case 0x85:
+            return Failure(f"{address.place} does not accept the client id {address.client_id!r}: check gateway_id")
+        case 0x86 | 0x87:
+            cure = "check mqtt.username, mqtt.password_file and what the broker allows this gateway"
+            return Failure(f"{address.place} refuses {who}: wrong user name or password, or not allowed; {cure}")
+        case 0x88 | 0x89:
+            return Failure(f"{address.place} is not available at the moment: {name}")
+        case _:
+            return Failure(f"{address.place} refuses the connection: {name}")
+
+
+def dismissed(address: Address, code: int, name: str) -> Failure:
+    """A DISCONNECT from the broker (MQTT 5, section 3.14.2.1)."""
+    if code == _TAKEN_OVER:
+        return Failure(
+            f"another client connected to {address.place} with the client id {address.client_id!r}: "
+            "is this gateway_id in use twice?",
+            Ending.TAKEN_OVER,
+        )
+    return Failure(f"{address.place} ended the connection: {name}")
+
+
+def silent(address: Address, seconds: float) -> Failure:
+    """A connection on which nothing came for longer than the keep-alive allows."""
+    return Failure(f"{address.place} has been silent for {seconds:g} s: the connection is dead")
+
+
+def garbled(address: Address) -> Failure:
+    """An answer that is not the protocol we speak."""
+    return Failure(f"{address.place} does not speak MQTT {address.protocol}: check mqtt.port and mqtt.protocol")
+
+
+def hung_up(address: Address, detail: str | None, *, answered: bool) -> Failure:
+    """A connection that closed without a word of MQTT, before or after a CONNACK. ``detail`` is the socket's error."""
+    if detail is not None:
+        hint = "" if answered or address.tls is None else "; check mqtt.cert_file and mqtt.key_file"
+        return Failure(f"the connection to {address.place} broke: {detail}{hint}")
+    if answered:
+        # A broker of MQTT 5 would have said that it evicts us.
+        ending = Ending.HUNG_UP if address.protocol == "3.1.1" else Ending.FAILED
+        return Failure(f"{address.place} closed the connection", ending)
+    guesses = []
+    if address.protocol == "5":
+        guesses.append('it may speak only MQTT 3.1.1 (set mqtt.protocol = "3.1.1")')
+    if address.tls is None:
+        guesses.append("it may want TLS (check mqtt.tls and mqtt.port)")
+    guess = f": {', or '.join(guesses)}" if guesses else ""
+    return Failure(f"{address.place} closed the connection without an answer{guess}")
+
+
+def shortcomings(address: Address, limits: Mapping[str, int]) -> list[str]:
+    """What a broker's CONNACK properties (MQTT 5, section 3.2.2.3) take away from what this gateway needs."""
+    found = []
+    if limits.get("ReceiveMaximum", 0xFFFF) < _LEAST_WINDOW:
+        found.append(f"takes only {limits['ReceiveMaximum']} messages at a time")
+    if limits.get("MaximumPacketSize", _LEAST_PACKET) < _LEAST_PACKET:
+        found.append(f"takes no message over {limits['MaximumPacketSize']} bytes, reports have up to {_LEAST_PACKET}")
+    if limits.get("RetainAvailable", 1) == 0:
+        found.append("retains nothing, so nobody sees the state of a gateway that is away")
+    if limits.get("MaximumQoS", 1) == 0:
+        found.append("delivers nothing for sure (QoS 0)")
+    if limits.get("SessionExpiryInterval", address.session_expiry_s) < address.session_expiry_s:
+        found.append(f"forgets a gateway that is away for {limits['SessionExpiryInterval']} s")
+    return found

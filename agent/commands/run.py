@@ -1,0 +1,27 @@
+"""`fluss-agent run`: the daemon."""
+
+from pathlib import Path
+
+import click
+
+from agent import logs
+from agent.commands import config_option
+from agent.config import load
+from agent.config_checks import concerns
+
+
+@click.command()
+@config_option
+@click.option(
+    "--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True, help="The least that is logged."
+)
+def command(path: Path, log_level: str) -> int:
+    """Keep the lists, and report what became of every person."""
+    logs.configure(log_level)
+    config = load(path)
+    for concern in concerns(config):
+        logs.get_logger().warning("config.questioned", key=concern.key, why=concern.message)
+
+    from agent import daemon  # noqa: PLC0415 -- a mistake in the file is told without waiting for all of the daemon
+
+    return daemon.run(config)

@@ -1,0 +1,337 @@
+"""One connection to the broker: one paho client that lives and dies once.
+
+What paho does not do for us decides the shape:
+
+- A client of its keeps acknowledgements and messages for its next connection, where the same packet ids mean other
+  messages. So every connection has a client of its own, and what belongs to an old one is inert.
+- Its own thread hides why a connection failed, and opens a listening socket to be woken by. So a connection runs paho's
+  functions for foreign event loops on a thread of ours.
+- It notices a dead link after twice the keep-alive. So that thread asks the kernel how long the broker has been silent.
+"""
+
+import asyncio
+import select
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, cast
+
+import structlog
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from agent import broker
+from agent.broker import Address, Failure
+from agent.inbox import Delivery, Inbox
+
+WINDOW: Final = 16
+"""Messages on their way to the broker at once; fewer where it takes fewer."""
+
+_HELD_BYTES: Final = 32 << 20  # waiting to be taken; above it nothing more is read from the socket
+_ANSWER_S: Final = 8  # for the answer to a ping; with the tick, a dead link is noticed within keep-alive + 10 s
+_TICK_S: Final = 1.0
+_DIAL_S: Final = 15.0  # for TCP, per address of a name, and again for TLS
+_ESTABLISH_S: Final = 60.0  # for everything up to the broker's consent to our subscriptions
+_RESENDING_MS: Final = 20_000  # how long the kernel sends again before it gives a connection up; tcp(7)
+_GOODBYE_S: Final = 1.0
+_CONNACK: Final = 0  # in place of a packet id: those start at 1
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+class LinkDown(Exception):
+    """There is no connection, or it ended before the broker answered; the message says why."""
+
+
+class Connection:
+    """A connection with ``subscriptions`` and a retained ``will``, a topic and its payload.
+
+    ``inbox`` is what came in, ``arrival`` is set when it grows. ``over`` has the reason once everything has ended.
+    Methods belong to the event loop, except those marked as the thread's.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        subscriptions: Sequence[str],
+        will: tuple[str, bytes],
+        payload_limit: int,
+        arrival: asyncio.Event,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.over: asyncio.Future[Failure] = self._loop.create_future()
+        self.inbox = Inbox(subscriptions, payload_limit, self._acknowledge)
+        self.session_present = False
+        self.window = WINDOW
+        self._address = address
+        self._subscriptions = subscriptions
+        self._arrival = arrival
+        self._answers: dict[int | None, asyncio.Future[list[int]]] = {}
+        self._room = asyncio.Semaphore(WINDOW)
+        self._cut: Failure | None = None
+        # Written by the thread alone, as is what it notes for its own use:
+        self._failure: Failure | None = None
+        self._answered = False
+        self._socket_error: str | None = None
+        self._bell, self._ringer = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ringer.setblocking(False)
+        self._client = self._new_client(*will)
+
+    def _new_client(self, will_topic: str, will: bytes) -> paho.Client:
+        five = self._address.protocol == "5"
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._address.client_id,
+            clean_session=None if five else False,
+            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = _DIAL_S
+        client.will_set(will_topic, will, qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = lambda _client, _data, mid, code, _properties: self._hand(self._answer, mid, [code.value])
+        client.on_subscribe = lambda _client, _data, mid, codes, _properties: self._hand(
+            self._answer, mid, [code.value for code in codes]
+        )
+        client.on_log = self._on_log
+        # With it set, paho leaves all writing to the thread; without, it would write from the event loop as well.
+        client.on_socket_register_write = lambda _client, _data, _socket: None
+        return client
+
+    def start(self) -> None:
+        """Begin to connect."""
+        threading.Thread(target=self._live, args=(self._client,), name="mqtt", daemon=True).start()
+
+    async def establish(self) -> None:
+        """Return once the broker has accepted us and our subscriptions. Raises LinkDown."""
+        try:
+            async with asyncio.timeout(_ESTABLISH_S):
+                await self._answer_to(_CONNACK)
+                granted = await self._answer_to(self._subscribe())
+        except TimeoutError:
+            raise self.cut(f"{self._address.place} did not let us in within {_ESTABLISH_S:g} s") from None
+        denied = [topic for topic, qos in zip(self._subscriptions, granted, strict=False) if qos != 1]
+        if denied:
+            raise self.cut(
+                f"{self._address.place} does not let {self._address.client_id!r} subscribe to {', '.join(denied)}: "
+                "check what the broker allows this gateway"
+            )
+
+    def _subscribe(self) -> int | None:
+        client = self._alive()
+        if self._address.protocol == "5":
+            # What is retained comes with a new subscription only: an old message need not come again every time.
+            how = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            _, packet_id = client.subscribe([(topic, how) for topic in self._subscriptions])
+        else:
+            _, packet_id = client.subscribe([(topic, 1) for topic in self._subscriptions])
+        self._ring()
+        return packet_id
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool, timeout_s: float) -> None:
+        """As Link.publish."""
+        async with self._room:
+            info = self._alive().publish(topic, payload, qos=1, retain=retain)
+            self._ring()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    [code] = await self._answer_to(info.mid)
+            except TimeoutError:
+                words = f"{self._address.place} did not acknowledge a message within {timeout_s:g} s"
+                raise self.cut(words) from None
+        if code >= 0x80:
+            name = ReasonCode(PacketTypes.PUBACK, identifier=code).getName()
+            raise self.cut(f"{self._address.place} refuses messages to {topic}: {name}")
+
+    def cut(self, words: str) -> LinkDown:
+        """End it without taking leave, so that the broker publishes the will. Returns what to raise."""
+        self._cut = self._cut or Failure(words)
+        self._ring()
+        return LinkDown(words)
+
+    async def close(self) -> None:
+        """Take leave of the broker, within a second."""
+        if self.over.done():
+            return
+        if self._client.is_connected():
+            self._client.disconnect()
+            self._ring()
+        else:
+            self.cut("stopped")
+        await asyncio.wait([self.over], timeout=_GOODBYE_S)
+        self.cut("stopped")
+
+    def resume(self) -> None:
+        """Read on, if the inbox had become too full for it."""
+        self._ring()
+
+    def _acknowledge(self, packet_id: int) -> None:
+        self._alive().ack(packet_id, 1)
+        self._ring()
+
+    def _alive(self) -> paho.Client:
+        if self.over.done():
+            raise LinkDown(self.over.result().words)
+        return self._client
+
+    def _ring(self) -> None:
+        with suppress(OSError):  # full: the thread is about to look anyway; closed: there is no thread any more
+            self._ringer.send(b"\0")
+
+    async def _answer_to(self, packet_id: int | None) -> list[int]:
+        answer: asyncio.Future[list[int]] = self._loop.create_future()
+        self._answers[packet_id] = answer
+        try:
+            return await answer
+        finally:
+            del self._answers[packet_id]
+
+    # What the thread hands over
+
+    def _opened(self, session_present: bool, limits: dict[str, int]) -> None:
+        self.session_present = session_present
+        self.window = min(WINDOW, limits.get("ReceiveMaximum", WINDOW))
+        self._room = asyncio.Semaphore(self.window)
+        if found := broker.shortcomings(self._address, limits):
+            log.warning("broker.limited", broker=self._address.place, shortcomings=found)
+        self._answer(_CONNACK, [])
+
+    def _answer(self, packet_id: int, codes: list[int]) -> None:
+        answer = self._answers.get(packet_id)
+        if answer is not None and not answer.done():
+            answer.set_result(codes)
+
+    def _ended(self, failure: Failure) -> None:
+        self.over.set_result(failure)
+        self.inbox.close()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(LinkDown(failure.words))
+        self._release()
+        del self._client  # it knows our callbacks: without this, its sockets would wait for the garbage collector
+
+    def _delivered(self, delivery: Delivery) -> None:
+        self.inbox.put(delivery)
+        self._arrival.set()
+
+    # The thread
+
+    def _live(self, client: paho.Client) -> None:
+        try:
+            self._dial(client)
+            self._converse(client)
+        except broker.UnusableError as error:
+            self._failure = Failure(str(error))
+        except (OSError, UnicodeError) as error:
+            self._failure = broker.unreachable(self._address, error, time.gmtime().tm_year)
+        finally:
+            if (sock := client.socket()) is not None:
+                sock.close()
+            by_itself = self._failure or broker.hung_up(self._address, self._socket_error, answered=self._answered)
+            self._hand(self._ended, self._cut or by_itself)
+
+    def _dial(self, client: paho.Client) -> None:
+        address = self._address
+        if address.username is not None:
+            client.username_pw_set(address.username, address.password())
+        if address.tls is not None:
+            client.tls_set_context(address.tls.context())
+        if address.protocol == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's, untyped
+            properties.SessionExpiryInterval = address.session_expiry_s
+            properties.ReceiveMaximum = address.receive_maximum
+            properties.MaximumPacketSize = address.packet_limit
+            client.connect(address.host, address.port, address.keepalive_s, clean_start=False, properties=properties)
+        else:
+            client.connect(address.host, address.port, address.keepalive_s)
+        sock = cast("socket.socket", client.socket())
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sys.platform == "linux":
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _RESENDING_MS)
+
+    def _converse(self, client: paho.Client) -> None:
+        """Move bytes both ways until the connection ends."""
+        while self._cut is None and (sock := cast("socket.socket | None", client.socket())) is not None:
+            listening = self.inbox.held < _HELD_BYTES
+            # Packets already decrypted wait inside OpenSSL, where select() does not see them.
+            decrypted = listening and isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+            readable, writable, _ = select.select(
+                [sock, self._bell] if listening else [self._bell],
+                [sock] if client.want_write() else [],
+                [],
+                0 if decrypted else _TICK_S,
+            )
+            if self._bell in readable:
+                self._bell.recv(4096)
+            if decrypted or sock in readable:
+                client.loop_read()
+            elif listening and client.keepalive and _silence_s(sock) > client.keepalive + _ANSWER_S:
+                self._failure = broker.silent(self._address, client.keepalive + _ANSWER_S)
+                return
+            if sock in writable:
+                client.loop_write()
+            client.loop_misc()
+
+    def _hand(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:  # the loop has closed, as when it ended while a name was still being resolved
+            self._release()
+
+    def _release(self) -> None:
+        self._bell.close()
+        self._ringer.close()
+
+    def _on_connect(
+        self, _client: object, _data: object, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        self._answered = True
+        if code.is_failure:
+            self._failure = broker.refused(self._address, code.value, code.getName())
+        else:
+            self._hand(self._opened, flags.session_present, vars(properties) if properties is not None else {})
+
+    def _on_disconnect(
+        self, _client: object, _data: object, flags: paho.DisconnectFlags, code: ReasonCode, _properties: object
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._failure = broker.dismissed(self._address, code.value, code.getName())
+        elif code == "Keep alive timeout":
+            self._failure = broker.silent(self._address, self._address.keepalive_s)
+        elif code == "Protocol error" and self._failure is None:
+            self._failure = broker.garbled(self._address)
+
+    def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""  # not one that anybody can have subscribed to
+        self._hand(
+            self._delivered, self.inbox.arrive(message.mid, topic, bytes(message.payload), retained=message.retain)
+        )
+
+    def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
+        if level == LogLevel.MQTT_LOG_ERR:  # the one place where paho says which error of the socket it met
+            self._socket_error = text.removeprefix("failed to receive on socket: ")
+
+
+def _silence_s(sock: socket.socket) -> float:
+    """Seconds since the peer's latest byte: tcpi_last_data_recv of Linux' struct tcp_info, milliseconds at byte 52."""
+    if sys.platform != "linux":
+        return 0.0  # paho notices too, after twice the keep-alive
+    [milliseconds] = struct.unpack_from("=I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56), 52)
+    return float(milliseconds) / 1000

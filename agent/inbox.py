@@ -1,0 +1,121 @@
+"""What one connection brought in: kept in order, bounded, and acknowledged in the order it came."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+_OVERHEAD: Final = 1 << 10  # what a message costs beside its payload, so that a flood of empty ones is bounded too
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """One message from the broker, which keeps it until ``acknowledge()``."""
+
+    inbox: "Inbox" = field(repr=False)
+    packet_id: int
+    """0 is QoS 0, which knows no acknowledgement."""
+    topic: str
+    payload: bytes | None = field(repr=False)
+    """None where it was larger than the limit: then only ``size`` and ``sha256`` are kept."""
+    retained: bool
+    size: int
+    sha256: str | None = None
+    """In hex; None where the payload itself is there."""
+
+    @property
+    def cost(self) -> int:
+        """Bytes it takes in memory, roughly."""
+        return _OVERHEAD + len(self.payload or b"")
+
+    def acknowledge(self) -> None:
+        """Let the broker forget it. Without effect once its connection has ended: then it is delivered again."""
+        self.inbox.acknowledge(self)
+
+
+class Inbox:
+    """The deliveries of one connection on ``subscriptions``; ``send`` acknowledges a packet id to the broker.
+
+    ``arrive`` may be called on another thread than everything else.
+    """
+
+    def __init__(self, subscriptions: Collection[str], payload_limit: int, send: Callable[[int], None]) -> None:
+        self._subscriptions = subscriptions
+        self._payload_limit = payload_limit
+        self._send = send
+        self._waiting: deque[Delivery] = deque()
+        self._unsettled: dict[int, Delivery] = {}  # by packet id, in the order of arrival
+        self._settled: set[Delivery] = set()  # acknowledged to us, not yet to the broker
+        self._warned = False
+        self._arrived = 0  # bytes; written by `arrive` only, as the next by all the others only
+        self._left = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything waits to be taken."""
+        return bool(self._waiting)
+
+    @property
+    def held(self) -> int:
+        """Bytes that have arrived and were not taken yet."""
+        return self._arrived - self._left
+
+    def arrive(self, packet_id: int, topic: str, payload: bytes, *, retained: bool) -> Delivery:
+        """Count what has been read from the connection. It belongs to the inbox once it is ``put`` there."""
+        size = len(payload)
+        if size > self._payload_limit:
+            digest = hashlib.sha256(payload).hexdigest()
+            delivery = Delivery(self, packet_id, topic, None, retained, size, digest)
+        else:
+            delivery = Delivery(self, packet_id, topic, payload, retained, size)
+        self._arrived += delivery.cost
+        return delivery
+
+    def put(self, delivery: Delivery) -> None:
+        """Add what has arrived, in the order of arrival."""
+        if delivery.packet_id in self._unsettled:  # sent again on a live connection, as some brokers do
+            self._left += delivery.cost
+            return
+        if delivery.packet_id:
+            self._unsettled[delivery.packet_id] = delivery
+        if delivery.topic in self._subscriptions:
+            self._waiting.append(delivery)
+            return
+        self._left += delivery.cost
+        delivery.acknowledge()
+        if not self._warned:  # some brokers send every retained message they have: one line says it
+            self._warned = True
+            log.warning("link.foreign_ignored", topic=delivery.topic[:200])
+
+    def take(self, most: int, most_bytes: int) -> list[Delivery]:
+        """What waits, in the order of arrival, up to the bounds; always one where any waits."""
+        taken: list[Delivery] = []
+        cost = 0
+        while self._waiting and (not taken or (len(taken) < most and cost + self._waiting[0].cost <= most_bytes)):
+            taken.append(self._waiting.popleft())
+            cost += taken[-1].cost
+        self._left += cost
+        return taken
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Send its acknowledgement as soon as all before it are sent: MQTT wants the order of arrival [MQTT-4.6.0-2].
+
+        The delivery itself is asked for, not its packet id: that may mean another message by now.
+        """
+        if self._unsettled.get(delivery.packet_id) is not delivery:
+            return
+        self._settled.add(delivery)
+        while self._unsettled and (first := next(iter(self._unsettled.values()))) in self._settled:
+            self._settled.remove(first)
+            del self._unsettled[first.packet_id]
+            self._send(first.packet_id)
+
+    def close(self) -> None:
+        """The connection has ended: nothing more can be taken or acknowledged."""
+        self._waiting.clear()
+        self._unsettled.clear()
+        self._settled.clear()

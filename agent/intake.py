@@ -1,0 +1,159 @@
+"""Receive, decode, validate, apply, acknowledge; then report. This page is the product."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import groupby
+from typing import Final
+
+import structlog
+
+from agent.answers import Answers
+from agent.link import Delivery, Link
+from agent.presence import Presence
+from agent.quarantine import Quarantine
+from agent.repeats import Repeats
+from agent.vault import Vault
+from protocol.codec import Limits, Refused, decode, oversized
+from protocol.mobile import Numbers
+from protocol.topics import Topics
+from protocol.validate import Roll, validate
+from storage.apply import Applied, apply
+from storage.database import Transaction
+from storage.replace import Guard
+
+log = structlog.get_logger()
+
+GROUP_PARTS: Final = 64
+GROUP_BYTES: Final = 4 << 20
+GROUP_ITEMS: Final = 16_000
+"""What may share a commit. It bounds the memory of an import, and how long a command waits for the group in hand."""
+
+FINISH_S: Final = 3.0
+"""A group in hand gets this long when the daemon is told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration says about lists."""
+
+    gateway_id: str
+    limits: Limits
+    guard: Guard
+
+
+class Intake:
+    """The one way in. A part is acknowledged only when the commit that holds it is durable."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        topics: Topics,
+        link: Link,
+        vault: Vault,
+        numbers: Numbers,
+        answers: Answers,
+        presence: Presence,
+        quarantine: Quarantine,
+    ) -> None:
+        self._rules = rules
+        self._topics = topics
+        self._link = link
+        self._vault = vault
+        self._numbers = numbers
+        self._answers = answers
+        self._presence = presence
+        self._quarantine = quarantine
+        self._repeats = Repeats()
+
+    async def run(self) -> None:
+        """Take in what comes until cancelled; a group in hand is finished and acknowledged first."""
+        while True:
+            deliveries = await self._link.receive(GROUP_PARTS, GROUP_BYTES)
+            group = asyncio.create_task(self._take(deliveries), name="group")
+            try:
+                await asyncio.shield(group)
+            except asyncio.CancelledError:
+                await asyncio.wait([group], timeout=FINISH_S)
+                group.cancel()
+                raise
+
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+        for topic, run in groupby(deliveries, key=lambda delivery: delivery.topic):
+            if topic == self._topics.invites:
+                await self._invites(list(run))
+            elif topic == self._topics.commands:
+                for delivery in run:
+                    await self._answers.answer(delivery)
+                    delivery.acknowledge()
+            else:
+                for delivery in run:
+                    self._presence.heard(delivery.payload)
+                    delivery.acknowledge()
+
+    async def _invites(self, deliveries: Sequence[Delivery]) -> None:
+        """Parts that wait together share commits of bounded size."""
+        waiting: list[Delivery] = []
+        group: list[Roll | Refused] = []
+        origins: list[str] = []
+        items = 0
+        for delivery in deliveries:
+            digest = delivery.sha256 or sha256(delivery.payload or b"").hexdigest()
+            waiting.append(delivery)
+            if digest in self._repeats:
+                self._repeats.count(digest)
+                continue
+            judged = self._judge(delivery, digest)
+            group.append(judged)
+            origins.append(digest)
+            items += judged.items * len(judged.part.device_ids) if isinstance(judged, Roll) else 1
+            await asyncio.sleep(0)  # the gate is answered between parts
+            if items >= GROUP_ITEMS:
+                await self._commit(group, origins, waiting)
+                waiting, group, origins, items = [], [], [], 0
+        await self._commit(group, origins, waiting)
+
+    def _judge(self, delivery: Delivery, digest: str) -> Roll | Refused:
+        """Decode and validate one part."""
+        if delivery.payload is None:
+            return oversized(delivery.size, digest, self._rules.limits)
+        part = decode(delivery.payload, self._rules.gateway_id, self._rules.limits)
+        if isinstance(part, Refused):
+            self._quarantine.keep(delivery.payload, digest, self._vault.now())
+            return part
+        return validate(part, self._numbers)
+
+    async def _commit(
+        self, group: Sequence[Roll | Refused], digests: Sequence[str], deliveries: Sequence[Delivery]
+    ) -> None:
+        """Apply a group in one transaction, then acknowledge what brought it."""
+        if group:
+            for applied, digest in zip(await self._apply(group), digests, strict=True):
+                self._log(applied)
+                if applied.refused is not None:
+                    self._repeats.refused(digest, applied.refused, self._vault.now())
+        for delivery in deliveries:
+            delivery.acknowledge()
+        await self._vault.settle()
+
+    async def _apply(self, group: Sequence[Roll | Refused]) -> list[Applied]:
+        async def work(transaction: Transaction) -> list[Applied]:
+            return await apply(transaction, group, self._vault.devices, self._rules.guard, self._vault.now())
+
+        return await self._vault.commit(work)
+
+    async def tell_repeats(self, *, all_of_them: bool = False) -> None:
+        """Receipt the floods of equal refusals that have ended."""
+        ended = list(self._repeats.ended(None if all_of_them else self._vault.now()))
+        if ended:
+            await self._apply(ended)
+
+    @staticmethod
+    def _log(applied: Applied) -> None:
+        if applied.refused is not None:
+            log.warning("part.rejected", batch_id=applied.batch_id, part=applied.part, code=applied.refused.code.value)
+        else:
+            log.info(
+                f"part.{applied.verdict}", batch_id=applied.batch_id, part=applied.part, **{k: v for k, v in applied.counts.items()}
+            )

@@ -1,0 +1,166 @@
+"""The retained state document: published on every connection and on change, and put right when a late will lied."""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import structlog
+
+from agent.config import Device
+from agent.link import Link, LinkDown
+from agent.vault import Vault
+from protocol.codec import Limits
+from protocol.digest import digest_text
+from protocol.state import DeviceDocument, PartLimits, Span, StateDocument, session_of
+from protocol.vocabulary import Status
+from storage.database import StorageFault
+from storage.outbox import position
+from storage.store import DeviceState, device_states, held_batches
+
+log = structlog.get_logger()
+
+AT_MOST_EVERY_S: Final = 1.0
+_NO_LIST: Final = DeviceState(0, 0, 0, 0, 0, 0)
+
+
+class Presence:
+    """What this gateway says of itself, under the session that started with it."""
+
+    def __init__(
+        self,
+        *,
+        gateway_id: str,
+        session: str,
+        version: str,
+        started_at: int,
+        limits: Limits,
+        devices: Sequence[Device],
+        vault: Vault,
+        unsent: Callable[[], int],
+        topic: str,
+        note: Path,
+    ) -> None:
+        self._gateway_id = gateway_id
+        self._session = session
+        self._version = version
+        self._started_at = started_at
+        self._limits = limits
+        self._devices = devices
+        self._vault = vault
+        self._unsent = unsent
+        self._topic = topic
+        self._note = note
+        self._changed = asyncio.Event()
+        self._last: StateDocument | None = None
+
+    def changed(self) -> None:
+        """Something the document tells has changed; it goes out soon, with whatever changes until then."""
+        self._changed.set()
+
+    def heard(self, payload: bytes | None) -> None:
+        """A state document came over our own topic: the will of an earlier connection may arrive after our birth."""
+        if payload is None or session_of(payload) != (self._session, True):
+            self.changed()
+
+    def document(self, *, online: bool = True) -> StateDocument:
+        """The state now; while the store cannot be read, the lists as they were last seen."""
+        try:
+            self._last = self._written(online)
+        except StorageFault as fault:
+            log.debug("state.read_failed", error=str(fault))
+        assert self._last is not None, "the store was read when the daemon started"
+        return self._last.model_copy(
+            update={"online": online, "storage": self._storage(), "clock": self._vault.clock.state()}
+        )
+
+    def will(self) -> bytes:
+        """The last will of a connection."""
+        return self.document(online=False).payload()
+
+    async def run(self, link: Link) -> None:
+        """Publish on every connection and on change, until cancelled."""
+        connection = 0
+        while True:
+            arrival = asyncio.create_task(link.connected(after=connection))
+            change = asyncio.create_task(self._changed.wait())
+            try:
+                await asyncio.wait([arrival, change], return_when=asyncio.FIRST_COMPLETED)
+                if arrival.done():
+                    connection = arrival.result()
+            finally:
+                arrival.cancel()
+                change.cancel()
+            self._changed.clear()
+            self.write_note(link)
+            with contextlib.suppress(LinkDown):
+                await link.publish(self._topic, self.document().payload(), retain=True)
+            await asyncio.sleep(AT_MOST_EVERY_S)
+
+    async def farewell(self, link: Link) -> None:
+        """Say that the gateway goes, on purpose."""
+        with contextlib.suppress(LinkDown):
+            await link.publish(self._topic, self.document(online=False).payload(), retain=True, timeout_s=1.0)
+
+    def write_note(self, link: Link) -> None:
+        """Leave the link's status beside the store, where `fluss-agent status` finds it. Not worth a flush of the card."""
+        status = link.status
+        note = {
+            "connected": status.connected,
+            "since": status.since_ms,
+            "lastError": status.last_error,
+            "attempts": status.attempts,
+            "duplicateIdentity": status.duplicate_identity,
+            "clock": self._vault.clock.state(),
+            "storage": self._vault.fault or "ok",
+            "outbox": self._unsent(),
+            "startedAt": self._started_at,
+            "version": self._version,
+        }
+        fresh = self._note.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps(note))
+            os.replace(fresh, self._note)
+        except OSError as error:
+            log.debug("status.write_failed", error=str(error))
+
+    def _storage(self) -> Literal["ok", "degraded"]:
+        return "ok" if self._vault.fault is None else "degraded"
+
+    def _written(self, online: bool) -> StateDocument:
+        where = position(self._vault.reader)
+        lists = device_states(self._vault.reader)
+        configured = {device.id: lists[device.id] for device in self._devices if device.id in lists}
+        return StateDocument(
+            gateway_id=self._gateway_id,
+            online=online,
+            session=self._session,
+            epoch=where.epoch,
+            reports=Span(oldest=where.oldest, newest=where.newest),
+            events=Span(oldest=1, newest=0),
+            held=[batch.batch_id for batch in held_batches(self._vault.reader, configured)],
+            started_at=self._started_at,
+            version=self._version,
+            clock=self._vault.clock.state(),
+            storage=self._storage(),
+            limits=PartLimits(max_part_bytes=self._limits.part_bytes, max_part_items=self._limits.part_items),
+            outbox=self._unsent(),
+            devices=[self._device(device, lists.get(device.id, _NO_LIST)) for device in self._devices],
+        )
+
+    @staticmethod
+    def _device(device: Device, state: DeviceState) -> DeviceDocument:
+        return DeviceDocument(
+            device_id=device.id,
+            kind=device.kind,
+            name=device.name,
+            connected=False,
+            position=None,
+            users={Status.ACTIVE: state.active, Status.PENDING: state.pending, Status.EXPIRED: state.expired},
+            max_users=device.max_users,
+            revision=state.revision,
+            digest=digest_text(state.digest),
+        )

@@ -1,0 +1,36 @@
+"""Messages that could not be used, kept for whoever wants to know why: few, small, and never in the way."""
+
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger()
+
+MOST_FILES: Final = 64
+MOST_BYTES: Final = 8 << 20
+
+
+class Quarantine:
+    """A folder of the newest unusable payloads, readable by the daemon's user alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def keep(self, payload: bytes, sha256: str, at: int) -> None:
+        """Store a payload under its arrival (epoch ms) and hash. A card that is full keeps the receipt, not the payload."""
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            kept = self._folder / f"{at:015d}-{sha256[:16]}.json"
+            kept.touch(mode=0o600)
+            kept.write_bytes(payload)
+            self._trim()
+        except OSError as error:
+            log.warning("quarantine.failed", error=str(error))
+
+    def _trim(self) -> None:
+        size = 0
+        for number, path in enumerate(sorted(self._folder.iterdir(), reverse=True), 1):
+            size += path.stat().st_size
+            if number > 1 and (number > MOST_FILES or size > MOST_BYTES):
+                path.unlink()

@@ -1,0 +1,44 @@
+"""A flood of equal refusals is counted instead of receipted one by one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from protocol.codec import Refused
+
+WINDOW_MS: Final = 60_000
+MOST: Final = 256
+
+
+@dataclass(slots=True)
+class _Flood:
+    refused: Refused
+    since: int
+    repeated: int = 0
+
+
+class Repeats:
+    """Which payloads (by SHA-256) were refused within the last minute, and how often they came again."""
+
+    def __init__(self) -> None:
+        self._floods: dict[str, _Flood] = {}
+
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._floods
+
+    def refused(self, sha256: str, refused: Refused, now: int) -> None:
+        """A payload was refused and receipted; the same again is counted from here on."""
+        self._floods.setdefault(sha256, _Flood(refused, now))
+
+    def count(self, sha256: str) -> None:
+        """The same payload came again."""
+        self._floods[sha256].repeated += 1
+
+    def ended(self, now: int | None) -> Iterator[Refused]:
+        """The floods to be told of: whose minute is over, or the oldest where there are too many; all of them for None."""
+        for sha256, flood in list(self._floods.items()):
+            if now is not None and abs(now - flood.since) < WINDOW_MS and len(self._floods) <= MOST:
+                return
+            del self._floods[sha256]
+            if flood.repeated:
+                yield replace(flood.refused, repeated=flood.repeated)

@@ -1,0 +1,104 @@
+"""What time brings: invitations and periods that end, batches that stay incomplete, reports that need not be kept."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from agent.config import Config
+from agent.intake import Intake
+from agent.vault import Vault
+from protocol.vocabulary import ClockState
+from storage import changes, ledger, outbox, replace
+from storage.database import StorageFault, Transaction
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S: Final = 30.0
+PRUNE_EVERY_S: Final = 3600.0
+REPORTS_BYTES: Final = 64 << 20
+LEDGER_DAYS: Final = 400
+_DAY_MS: Final = 86_400_000
+
+
+class Upkeep:
+    """Looks after the store when a deadline comes, and every half minute."""
+
+    def __init__(self, config: Config, vault: Vault, intake: Intake) -> None:
+        self._lists = config.lists
+        self._retention = config.retention
+        self._vault = vault
+        self._intake = intake
+        self._changed = asyncio.Event()
+
+    def changed(self) -> None:
+        """The list changed, and with it perhaps the next deadline."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Expire, remind and prune until cancelled."""
+        loop = asyncio.get_running_loop()
+        prune_at = loop.time()
+        while True:
+            self._changed.clear()
+            try:
+                await self._expire()
+                await self._remind()
+                if loop.time() >= prune_at:
+                    prune_at = loop.time() + PRUNE_EVERY_S
+                    await self._prune()
+                wait_s = self._until_next()
+            except StorageFault as fault:
+                log.warning("upkeep.failed", error=str(fault))
+                wait_s = LOOK_EVERY_S
+            await self._intake.tell_repeats()
+            try:
+                await asyncio.wait_for(self._changed.wait(), wait_s)
+            except TimeoutError:
+                await self._vault.settle()
+
+    def _until_next(self) -> float:
+        """Seconds until something is due."""
+        now = self._vault.now()
+        due = [
+            changes.next_deadline(self._vault.reader),
+            replace.next_silence(self._vault.reader, self._lists.incomplete_after_s * 1000),
+        ]
+        return min([LOOK_EVERY_S, *(max(0.05, (at - now) / 1000) for at in due if at is not None)])
+
+    async def _expire(self) -> None:
+        now = self._vault.now()
+        deadline = changes.next_deadline(self._vault.reader)
+        if deadline is None or deadline > now:
+            return
+
+        async def work(transaction: Transaction) -> int:
+            return await changes.expire(transaction, now)
+
+        log.info("users.expired", users=await self._vault.commit(work))
+
+    async def _remind(self) -> None:
+        now = self._vault.now()
+        silent_since = now - self._lists.incomplete_after_s * 1000
+        if (at := replace.next_silence(self._vault.reader, 0)) is None or at > silent_since:
+            return
+
+        async def work(transaction: Transaction) -> int:
+            return await replace.remind(transaction, silent_since, now)
+
+        log.warning("batch.incomplete", batches=await self._vault.commit(work))
+
+    async def _prune(self) -> None:
+        """Forget what is old. By age only while the clock is sure: a clock gone wrong must not wipe anything."""
+        sure = self._vault.clock.state() is not ClockState.UNKNOWN
+        now = self._vault.now()
+
+        async def work(transaction: Transaction) -> tuple[int, int]:
+            before = now - self._retention.reports_days * _DAY_MS if sure else 0
+            reports = await outbox.prune(transaction, before, REPORTS_BYTES)
+            batches = await ledger.forget(transaction, now - LEDGER_DAYS * _DAY_MS) if sure else 0
+            return reports, batches
+
+        gone = await self._vault.attempt(work)
+        if gone and any(gone):
+            log.info("store.pruned", reports=gone[0], batches=gone[1])

@@ -1,0 +1,92 @@
+"""Commands from the cloud, and the replies to them."""
+
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
+
+from protocol.invites import Identifier, Instant
+from protocol.vocabulary import MAX_REVISION, Command, CommandRefusal, Reply
+
+MAX_COMMAND_BYTES = 16 * 1024
+
+Position = Annotated[int, Field(ge=0, le=MAX_REVISION)]
+
+
+class CommandMessage(BaseModel):
+    """One command; which of the optional fields it needs is the command's own affair."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, alias_generator=to_camel, frozen=True)
+
+    command_id: Identifier
+    gateway_id: str
+    command: Annotated[Command, Field(strict=False)]
+    device_id: Identifier | None = None
+    mobile: str | None = None
+    note: Annotated[str, StringConstraints(max_length=400)] | None = None
+    issued_at: Instant | None = None
+    expires_at: Instant | None = None
+    epoch: str | None = None
+    batch_id: Identifier | None = None
+    from_report: Position | None = None
+    through_report: Position | None = None
+    from_event: Position | None = None
+    through_event: Position | None = None
+
+
+class ReplyError(BaseModel):
+    """Why a command was refused or failed."""
+
+    code: str
+    message: str
+
+
+class ReplyMessage(BaseModel):
+    """The answer to a command."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+
+    command_id: str | None
+    gateway_id: str
+    outcome: Reply
+    at: int
+    error: ReplyError | None = None
+    result: dict[str, Any] = Field(default_factory=dict)
+
+    def payload(self) -> bytes:
+        """The reply as the wire carries it."""
+        return orjson.dumps(self.model_dump(by_alias=True))
+
+
+class Unusable(Exception):
+    """A command that cannot be carried out; `code` and the message go into the reply."""
+
+    def __init__(self, code: CommandRefusal, message: str, command_id: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.command_id = command_id
+
+
+def decode_command(payload: bytes | None, gateway_id: str) -> CommandMessage:
+    """The command in a payload (None: it was too large to keep); raises Unusable."""
+    if payload is None or len(payload) > MAX_COMMAND_BYTES:
+        raise Unusable(CommandRefusal.SCHEMA, f"a command has at most {MAX_COMMAND_BYTES:,} bytes")
+    try:
+        document = orjson.loads(payload)
+    except orjson.JSONDecodeError as broken:
+        raise Unusable(CommandRefusal.NOT_JSON, f"not JSON: {broken}") from broken
+    if not isinstance(document, dict):
+        raise Unusable(CommandRefusal.SCHEMA, "a command is a JSON object")
+    named = document.get("commandId")
+    command_id = named if isinstance(named, str) and 1 <= len(named) <= 64 else None
+    if document.get("gatewayId", gateway_id) != gateway_id:
+        raise Unusable(CommandRefusal.WRONG_GATEWAY, f"this gateway is {gateway_id!r}", command_id)
+    try:
+        return CommandMessage.model_validate(document)
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, error["loc"]))
+        unknown = place == "command" and error["type"] == "enum"
+        code = CommandRefusal.UNKNOWN_COMMAND if unknown else CommandRefusal.SCHEMA
+        raise Unusable(code, f"{place}: {error['msg']}", command_id) from invalid

@@ -1,0 +1,172 @@
+"""Report: receipts and per-user statuses, packed small for the store and written out in full for the wire.
+
+Most results of a part are alike, so they are kept as runs: one outcome for consecutive items of one device. A run costs
+its numbers and little else, and the wire form of the same run is the same bytes every time it is sent.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from protocol.vocabulary import Outcome, Reason, Refusal, Status, Verdict
+
+MAX_MESSAGE = 96 * 1024
+"""Bytes of a message that every broker and cloud quota takes (AWS IoT: 128 KB with topic and properties)."""
+
+_HEAD_ROOM = 1024
+_PLAIN_RESULT = len(',{"item":,"deviceId":"","mobile":"+","outcome":"","status":""}') + 5 + 15
+
+
+class Run(NamedTuple):
+    """Consecutive results of one device that differ only in item and mobile (E.164 digits)."""
+
+    device_id: str
+    first: int | None
+    """The first item's number; None for later changes, which no item names."""
+    outcome: Outcome
+    status: Status | None
+    mobiles: Sequence[int | None]
+    reason: Reason | None = None
+    error: Mapping[str, Any] | None = None
+    warnings: Sequence[Mapping[str, Any]] | None = None
+
+    def wire_bytes(self) -> int:
+        """An upper bound of what the run takes on the wire."""
+        each = _PLAIN_RESULT + len(self.device_id) + len(self.outcome) + len(self.status or "null")
+        extras = [extra for extra in (self.reason, self.error, self.warnings) if extra is not None]
+        return len(self.mobiles) * (each + (len(orjson.dumps(extras)) + 40 if extras else 0))
+
+
+def chunked(runs: Iterable[Run], limit: int = MAX_MESSAGE) -> Iterator[list[Run]]:
+    """The runs in order, cut so that each chunk fits a message of `limit` bytes."""
+    chunk: list[Run] = []
+    room = limit - _HEAD_ROOM
+    for run in runs:
+        rest: Run | None = run
+        while rest is not None:
+            size = rest.wire_bytes()
+            if size <= room:
+                chunk.append(rest)
+                room -= size
+                break
+            fitting = room * len(rest.mobiles) // size
+            if fitting == 0 and not chunk:
+                fitting = 1
+            if fitting:
+                head, rest = _split(rest, fitting)
+                chunk.append(head)
+            yield chunk
+            chunk, room = [], limit - _HEAD_ROOM
+    if chunk:
+        yield chunk
+
+
+def _split(run: Run, count: int) -> tuple[Run, Run | None]:
+    head = run._replace(mobiles=run.mobiles[:count])
+    if count >= len(run.mobiles):
+        return head, None
+    return head, run._replace(mobiles=run.mobiles[count:], first=None if run.first is None else run.first + count)
+
+
+def packed(runs: Sequence[Run]) -> bytes:
+    """Runs as the store keeps them."""
+    return orjson.dumps(runs, default=list)
+
+
+def unpacked(body: bytes) -> list[Run]:
+    """The runs of a packed body."""
+    return [Run(*fields) for fields in orjson.loads(body)]
+
+
+def statuses_payload(
+    gateway_id: str,
+    epoch: str,
+    report_id: int,
+    at: int,
+    batch: tuple[str, int, int] | None,
+    runs: Iterable[Run],
+) -> bytes:
+    """One `statuses` message. `batch` is (batchId, part, revision), or None for later changes of status."""
+    batch_id, part, revision = batch or (None, None, None)
+    head = {
+        "gatewayId": gateway_id,
+        "epoch": epoch,
+        "reportId": report_id,
+        "at": at,
+        "batchId": batch_id,
+        "part": part,
+        "revision": revision,
+    }
+    results = ",".join([result for run in runs for result in _results(run)])
+    return b'%b,"results":[%b]}' % (orjson.dumps(head)[:-1], results.encode())
+
+
+def _results(run: Run) -> list[str]:
+    """The results of a run as JSON. Written by hand because it is the hot path; the models say what it must equal."""
+    device = orjson.dumps(run.device_id).decode()
+    status = f'"{run.status}"' if run.status else "null"
+    tail = f',"outcome":"{run.outcome}","status":{status}'
+    for name, extra in (("reason", run.reason), ("error", run.error), ("warnings", run.warnings)):
+        if extra is not None:
+            tail += f',"{name}":{orjson.dumps(extra).decode()}'
+    head = f',"deviceId":{device},"mobile":'
+    if run.first is None:
+        return [f'{{"item":null{head}{_mobile(mobile)}{tail}}}' for mobile in run.mobiles]
+    if None in run.mobiles:
+        return [f'{{"item":{item}{head}{_mobile(mobile)}{tail}}}' for item, mobile in enumerate(run.mobiles, run.first)]
+    return [f'{{"item":{item}{head}"+{mobile}"{tail}}}' for item, mobile in enumerate(run.mobiles, run.first)]
+
+
+def _mobile(mobile: int | None) -> str:
+    return "null" if mobile is None else f'"+{mobile}"'
+
+
+class Receipt(NamedTuple):
+    """What became of a part, or of a batch (`part` None)."""
+
+    verdict: Verdict
+    batch_id: str | None
+    revision: int | None
+    part: int | None
+    parts: int | None
+    counts: Mapping[str, int] = {}
+    error: Refusal | None = None
+    message: str | None = None
+    missing: Sequence[int] = ()
+    removals: int | None = None
+    """Users a replace removed, or (`held`) would remove."""
+    payload_sha256: str | None = None
+    repeated: int | None = None
+
+
+def packed_receipt(receipt: Receipt) -> bytes:
+    """A receipt as the store keeps it."""
+    return orjson.dumps(receipt, default=list)
+
+
+def receipt_payload(gateway_id: str, epoch: str, report_id: int, at: int, body: bytes) -> bytes:
+    """One `receipts` message from a packed receipt."""
+    receipt = Receipt(*orjson.loads(body))
+    document: dict[str, Any] = {
+        "batchId": receipt.batch_id,
+        "gatewayId": gateway_id,
+        "revision": receipt.revision,
+        "part": receipt.part,
+        "parts": receipt.parts,
+        "epoch": epoch,
+        "reportId": report_id,
+        "at": at,
+        "outcome": receipt.verdict,
+        "counts": receipt.counts,
+        "error": None if receipt.error is None else {"code": receipt.error, "message": receipt.message},
+        "missingParts": receipt.missing,
+    }
+    for name, value in (
+        ("removals", receipt.removals),
+        ("payloadSha256", receipt.payload_sha256),
+        ("repeated", receipt.repeated),
+    ):
+        if value is not None:
+            document[name] = value
+    return orjson.dumps(document)

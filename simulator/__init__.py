@@ -1,0 +1,1 @@
+"""The other side, for benches and tests: broker, cloud, contacts and virtual hardware."""

@@ -1,0 +1,94 @@
+"""A sheet of cells out of text: delimiters, quotes and line ends as spreadsheets write them."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from simulator.encoding import ContactsError
+
+DELIMITERS = ("\t", ";", ",")
+"""The rarest inside a cell first."""
+
+MAX_ROWS = 200_000
+MAX_LINES = 1_048_576
+"""Rows of a sheet of Excel, blank ones too."""
+
+MAX_COLUMNS = 1_000
+
+_DECLARATION = re.compile(r'"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
+_GUARDED = re.compile(r"'[=+\-@\t]")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row that holds something; `number` is what a spreadsheet shows beside it.
+
+    It counts from 1, blank rows too; a line break inside a cell starts no row.
+    """
+
+    number: int
+    cells: tuple[str, ...]
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of `text` with their ends: LF, CRLF and CR, and no other character, end a line."""
+    return io.StringIO(text, newline="").readlines()
+
+
+def declared_delimiter(lines: Sequence[str]) -> str | None:
+    """The delimiter that Excel's own first line `sep=;` names; that line is no row."""
+    declared = _DECLARATION.fullmatch(lines[0]) if lines else None
+    return declared[1] if declared else None
+
+
+def read_rows(lines: Sequence[str], delimiter: str, source: str) -> Iterator[Row]:
+    """Every row that is not blank, its cells trimmed and without the guard of an export.
+
+    The guard is the apostrophe that the gateway's export puts before `=`, `+`, `-`, `@` and tab, so that no spreadsheet
+    runs the cell: `'+27824511234` is read as `+27824511234`; any other apostrophe stays. Raises ContactsError for a
+    quotation mark that is not closed, a cell past the csv module's limit, and over MAX_ROWS or MAX_COLUMNS.
+    """
+    reader = csv.reader(lines, strict=True, delimiter=delimiter, skipinitialspace=True)
+    number = held = 0
+    while True:
+        number += 1
+        start = reader.line_num
+        try:
+            raw = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as broken:
+            # Only a row of one line can be taken leniently: over several, a stray mark may have swallowed people.
+            alone = _read_leniently(lines[start], delimiter) if reader.line_num == start + 1 else None
+            if alone is None:
+                raise ContactsError(
+                    f"{source}, row {number} cannot be read ({broken}): look there for a quotation mark without its"
+                    " partner, and remove it"
+                ) from None
+            raw = alone
+        if len(raw) > MAX_COLUMNS:
+            raise ContactsError(
+                f"{source}, row {number} has more than {MAX_COLUMNS:,} cells: is this a list of people?"
+            )
+        cells = tuple(_cell(written) for written in raw)
+        if any(cells):
+            held += 1
+            if held > MAX_ROWS:
+                raise ContactsError(f"{source} has more than {MAX_ROWS:,} rows: split it into several files")
+            yield Row(number, cells)
+
+
+def _read_leniently(line: str, delimiter: str) -> list[str] | None:
+    """A line such as `"Dave" Mokoena,082…` the way spreadsheets take it; None where a quotation mark stays open."""
+    try:
+        cells, *rest = csv.reader([line, ""], delimiter=delimiter, skipinitialspace=True)
+    except csv.Error:
+        return None
+    return cells if rest else None
+
+
+def _cell(written: str) -> str:
+    trimmed = written.strip()
+    return trimmed[1:].strip() if _GUARDED.match(trimmed) else trimmed

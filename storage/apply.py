@@ -1,0 +1,272 @@
+"""Apply: a group of parts in one transaction, with the ledger, the list and the reports.
+
+All there or nothing: what a part does to the list, its ledger entry and its reports commit together, and parts that wait
+together share the commit.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from protocol.codec import Refused
+from protocol.reports import Receipt, Run
+from protocol.validate import Roll
+from protocol.vocabulary import Mode, Outcome, Status, Verdict
+from storage import userlist
+from storage.changes import expire_due
+from storage.database import Transaction
+from storage.ledger import Admitted, Batch, Ledger, Seen
+from storage.merge import Device, Result, View, merge, result_extras, unknown_device
+from storage.origins import Origin, Origins
+from storage.outbox import Desk
+from storage.replace import Guard, finish
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one part of a group, for the log."""
+
+    batch_id: str | None
+    part: int | None
+    verdict: Verdict
+    counts: Mapping[str, int] = field(default_factory=dict)
+    refused: Refused | None = None
+
+
+async def apply(
+    transaction: Transaction, group: Sequence[Roll | Refused], devices: Mapping[str, Device], guard: Guard, now: int
+) -> list[Applied]:
+    """Apply a group of validated parts in order, and receipt those that cannot be used; one outcome each.
+
+    Runs inside the caller's transaction; raises StorageFault, after which nothing of the group happened.
+    """
+    desk = await Desk.open(transaction, now)
+    await expire_due(transaction, now, desk)
+    ledger = await Ledger.open(transaction, [each.part for each in group if isinstance(each, Roll)], now)
+    outcomes: list[Applied] = []
+    admitted: list[tuple[Roll, Batch]] = []
+
+    async def settle() -> None:
+        outcomes.extend(await _settle(transaction, admitted, ledger, devices, desk, now))
+        admitted.clear()
+
+    for each in group:
+        if isinstance(each, Refused):
+            await settle()
+            outcomes.append(_refused(each, desk))
+            continue
+        step = ledger.admit(each.part)
+        if isinstance(step, Admitted):
+            admitted.append((each, step.batch))
+            if step.completes:
+                await settle()
+                await finish(transaction, step.batch, devices, guard, desk, now)
+            continue
+        await settle()
+        outcomes.append(_replayed(step, ledger, desk) if isinstance(step, Seen) else _refused(step, desk))
+    await settle()
+    await ledger.save()
+    await desk.save()
+    return outcomes
+
+
+async def _settle(
+    transaction: Transaction,
+    admitted: Sequence[tuple[Roll, Batch]],
+    ledger: Ledger,
+    devices: Mapping[str, Device],
+    desk: Desk,
+    now: int,
+) -> list[Applied]:
+    """Apply admitted parts that no removal stands between: one look, one decision, one write."""
+    if not admitted:
+        return []
+    origins = await Origins.open(transaction)
+    views = await _look(transaction, admitted, origins, devices)
+    outcomes = []
+    spared: list[tuple[int, int, int]] = []
+    for roll, batch in admitted:
+        counts: Counter[str] = Counter()
+        runs: list[Run] = []
+        for device_id in roll.part.device_ids:
+            view = views.get(device_id)
+            if view is None:
+                results = unknown_device(roll, device_id)
+            else:
+                origin = origins.new(
+                    view.device.number, batch.number, batch.revision, roll.part.content, roll.part.invited_by
+                )
+                results = merge(view, roll, origin, now)
+                view.revision = max(view.revision, batch.revision)
+                if batch.mode is Mode.REPLACE:
+                    spared += _spared(view, batch, roll, results)
+                    view.added[batch.number] = view.added.get(batch.number, 0) + _count(results, Outcome.ADDED)
+            counts.update([result.outcome.value for result in results])
+            runs += _runs(device_id, roll.mobiles, results)
+        if batch.mode is Mode.REPLACE and views:
+            batch.unnamed += sum(roll.mobiles[item] is None for item in roll.faults)
+        desk.receipt(_receipt(Verdict.APPLIED, roll, batch, counts), batch.number)
+        ledger.enter(batch, roll.part, dict(counts), desk.statuses(runs, batch.number, roll.part.number))
+        outcomes.append(Applied(roll.part.batch_id, roll.part.number, Verdict.APPLIED, counts))
+        await asyncio.sleep(0)  # the gate is answered between parts
+    await transaction.many("INSERT OR IGNORE INTO spared VALUES (?, ?, ?)", spared)
+    for view in views.values():
+        await _write(transaction, view, origins)
+        await asyncio.sleep(0)
+    await origins.save()
+    await ledger.save()
+    return outcomes
+
+
+async def _look(
+    transaction: Transaction,
+    admitted: Sequence[tuple[Roll, Batch]],
+    origins: Origins,
+    devices: Mapping[str, Device],
+) -> dict[str, View]:
+    """Everything the parts need to know of the lists they name, with a few statements per device."""
+    views: dict[str, View] = {}
+    standing = {n: (rev, old) for n, rev, old in await transaction.fetch("SELECT device, revision, replaced FROM devices")}
+    replacing = {batch.number for _, batch in admitted if batch.mode is Mode.REPLACE}
+    for device_id in dict.fromkeys(device_id for roll, _ in admitted for device_id in roll.part.device_ids):
+        device = devices.get(device_id)
+        if device is None:
+            continue
+        of_device = await origins.of_device(device.number)
+        rolls = [roll for roll, _ in admitted if device_id in roll.part.device_ids]
+        mobiles = {mobile for roll in rolls for mobile in roll.mobiles if mobile is not None}
+        known = await userlist.glance(transaction, device.number, mobiles) if of_device else {}
+        wanted = _wanted(rolls, known, origins) if known else []
+        contents = await userlist.whole(transaction, device.number, wanted) if wanted else {}
+        revision, replaced = standing[device.number]
+        named = {number: sum(o.occupied for o in of_device if o.batch == number) for number in replacing}
+        occupied = sum(origin.occupied for origin in of_device)
+        views[device_id] = View(device, revision, replaced, occupied, known, contents, origins, named)
+    return views
+
+
+def _wanted(rolls: Sequence[Roll], known: Mapping[int, userlist.Glance], origins: Origins) -> list[int]:
+    """Users whose content has to be compared; where the same part is sent again, the origin alone proves it equal."""
+    return list(
+        {
+            person.mobile
+            for roll in rolls
+            for person in roll.people
+            if (row := known.get(person.mobile)) is not None
+            and row.status is not None
+            and origins[row.origin].body != roll.part.content
+        }
+    )
+
+
+async def _write(transaction: Transaction, view: View, origins: Origins) -> None:
+    """Write what was decided for one device: changed rows, moved origins, and the sums kept over both."""
+    device = view.device.number
+    joining: dict[tuple[int, Status | None], list[int]] = {}
+    leaving: dict[tuple[int, Status | None], list[int]] = {}
+    for mobile, user in view.written.items():
+        joining.setdefault((user.origin, user.status), []).append(mobile)
+        before = view.known.get(mobile)
+        if before is not None:
+            leaving.setdefault((before.origin, before.status), []).append(mobile)
+    _reckon(origins, leaving, joining)
+
+    stayed: dict[int, list[int]] = {}
+    for mobile in view.restated:
+        if mobile not in view.written:
+            stayed.setdefault(view.known[mobile].origin, []).append(mobile)
+    moves: list[tuple[int, int]] = []
+    for number, mobiles in stayed.items():
+        heirs = {view.restated[mobile] for mobile in mobiles}
+        if len(heirs) == 1 and origins[number].users == len(mobiles):
+            origins.hand_over(origins[number], origins[heirs.pop()], mobiles)
+        else:
+            moves += _move(view, origins, number, mobiles)
+    await userlist.put(transaction, view.written.values())
+    await userlist.move(transaction, device, moves)
+    await transaction.execute("UPDATE devices SET revision = max(revision, ?) WHERE device = ?", (view.revision, device))
+    await transaction.many(
+        "INSERT INTO additions VALUES (?, ?, ?) ON CONFLICT (batch, device) DO UPDATE SET added = added + excluded.added",
+        [(batch, device, added) for batch, added in view.added.items()],
+    )
+
+
+def _move(view: View, origins: Origins, number: int, mobiles: Sequence[int]) -> list[tuple[int, int]]:
+    """Only some users of an origin were named again: they leave it, each to what spoke of them."""
+    leaving: dict[tuple[int, Status | None], list[int]] = {}
+    joining: dict[tuple[int, Status | None], list[int]] = {}
+    for mobile in mobiles:
+        status = view.known[mobile].status
+        leaving.setdefault((number, status), []).append(mobile)
+        joining.setdefault((view.restated[mobile], status), []).append(mobile)
+    _reckon(origins, leaving, joining)
+    return [(mobile, view.restated[mobile]) for mobile in mobiles]
+
+
+def _reckon(
+    origins: Origins,
+    leaving: Mapping[tuple[int, Status | None], list[int]],
+    joining: Mapping[tuple[int, Status | None], list[int]],
+) -> None:
+    for (number, status), mobiles in leaving.items():
+        origins[number].leave(status, mobiles)
+    for (number, status), mobiles in joining.items():
+        origins[number].join(status, mobiles)
+
+
+def _spared(view: View, batch: Batch, roll: Roll, results: Sequence[Result]) -> list[tuple[int, int, int]]:
+    """Users whom a rejected row of a replace names: they stay as they were."""
+    return [
+        (batch.number, view.device.number, mobile)
+        for mobile, result in zip(roll.mobiles, results, strict=True)
+        if result.outcome is Outcome.REJECTED and mobile is not None
+    ]
+
+
+def _runs(device_id: str, mobiles: Sequence[int | None], results: Sequence[Result]) -> list[Run]:
+    """Results of one device, alike neighbours together."""
+    runs, first = [], 0
+    for result, alike in groupby(results):
+        count = len(list(alike))
+        runs.append(
+            Run(device_id, first, result.outcome, result.status, mobiles[first : first + count], **result_extras(result))
+        )
+        first += count
+    return runs
+
+
+def _count(results: Sequence[Result], outcome: Outcome) -> int:
+    return sum(result.outcome is outcome for result in results)
+
+
+def _receipt(verdict: Verdict, roll: Roll, batch: Batch, counts: Mapping[str, int]) -> Receipt:
+    return Receipt(verdict, batch.batch_id, batch.revision, roll.part.number, batch.parts, counts)
+
+
+def _replayed(seen: Seen, ledger: Ledger, desk: Desk) -> Applied:
+    """The part was applied before: the stored results are sent again under their old ids, after the new receipt."""
+    entry, batch = ledger.entry(seen.batch, seen.number), seen.batch
+    receipt = Receipt(Verdict.REPLAYED, batch.batch_id, batch.revision, seen.number, batch.parts, entry.counts)
+    desk.receipt(receipt, batch.number)
+    desk.resend(entry.first_report, entry.last_report)
+    return Applied(batch.batch_id, seen.number, Verdict.REPLAYED, entry.counts)
+
+
+def _refused(refused: Refused, desk: Desk) -> Applied:
+    """Nothing of the part is applied, and its sender hears why."""
+    desk.receipt(
+        Receipt(
+            Verdict.REJECTED,
+            refused.batch_id,
+            refused.revision,
+            refused.part,
+            refused.parts,
+            error=refused.code,
+            message=refused.message,
+            payload_sha256=refused.payload_sha256,
+            repeated=refused.repeated,
+        )
+    )
+    return Applied(refused.batch_id, refused.part, Verdict.REJECTED, refused=refused)

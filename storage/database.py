@@ -1,0 +1,248 @@
+"""The database file: one connection that writes and checkpoints, and read-only ones beside it.
+
+`synchronous=FULL` makes COMMIT mean durable, and with one writer the WAL-reset fault of SQLite before 3.51.3 cannot
+happen: it needs two connections that write or checkpoint at the same instant.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
+
+import aiosqlite
+import structlog
+
+log = structlog.get_logger()
+
+CACHE_KIB = 8_192
+CHECKPOINT_BYTES = 8 << 20
+BUSY_S = 5.0
+CLOSE_S = 3.0
+
+Rows: TypeAlias = list[tuple[Any, ...]]
+T = TypeVar("T")
+
+
+class StorageFault(Exception):
+    """The store could not do it: disk full, I/O error, locked or read-only. Nothing of the transaction happened."""
+
+
+class SchemaFault(Exception):
+    """The file is no store of ours, or one of a newer version."""
+
+
+class Transaction:
+    """What a unit of work may do: everything it does commits together or not at all."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """All rows of a query."""
+        return list(await self._connection.execute_fetchall(sql, parameters))  # type: ignore[arg-type]  # tuples without a row factory
+
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one statement; the number of rows it changed."""
+        async with self._connection.execute(sql, parameters) as cursor:
+            return cursor.rowcount
+
+    async def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for every row, in one call to the database's thread."""
+        await self._connection.executemany(sql, rows)
+
+
+class Database:
+    """The writer. Work is handed in whole; a fault closes the connection, and the next work opens a fresh one.
+
+    A failed fsync leaves pages in a state no retry on the same file handle can trust (Rebello et al., ATC 2020).
+    """
+
+    def __init__(self, path: Path, schema: Sequence[str] | None = None) -> None:
+        self.path = path
+        self._schema = shipped_schema() if schema is None else schema
+        self._connection: aiosqlite.Connection | None = None
+        self._turn = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        async with self._turn:
+            with faults_of(self.path):
+                self._connection = await self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        async with self._turn:
+            await self._close()
+
+    async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` inside one transaction, to its end even if the caller is cancelled; raises StorageFault.
+
+        Cancelling an await does not cancel the SQL behind it, so a cancelled caller waits until the outcome is known.
+        """
+        task = asyncio.ensure_future(self._transact(work))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.cancelled() and (fault := task.exception()) is not None:
+                log.warning("transaction.failed", error=str(fault))
+            raise
+
+    async def _transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        async with self._turn:
+            try:
+                with faults_of(self.path):
+                    connection = self._connection = self._connection or await self._open()
+                    await connection.execute("BEGIN IMMEDIATE")
+                    try:
+                        result = await work(Transaction(connection))
+                        await connection.execute("COMMIT")
+                    except BaseException:
+                        if connection.in_transaction:
+                            await connection.execute("ROLLBACK")
+                        raise
+                    return result
+            except StorageFault:
+                await self._close()
+                raise
+
+    async def checkpoint(self, over: int = CHECKPOINT_BYTES) -> None:
+        """Move what the write-ahead log holds into the file, once it has more than `over` bytes; waits for nobody."""
+        async with self._turn:
+            try:
+                with faults_of(self.path):
+                    if self._connection is not None and _size(self.path.with_name(self.path.name + "-wal")) > over:
+                        await self._connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
+            except StorageFault:
+                await self._close()
+                raise
+
+    async def _open(self) -> aiosqlite.Connection:
+        connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=BUSY_S)
+        try:
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=OFF",  # one writer keeps them by construction; the tests check them
+                "wal_autocheckpoint=0",
+                f"cache_size=-{CACHE_KIB}",
+                "temp_store=MEMORY",
+                "secure_delete=ON",
+            ):
+                await connection.execute_fetchall(f"PRAGMA {pragma}")
+            await self._migrate(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await asyncio.wait_for(connection.close(), CLOSE_S)
+            except (sqlite3.Error, TimeoutError) as error:
+                log.warning("database.close_failed", error=str(error))
+                connection.stop()
+
+    async def _migrate(self, connection: aiosqlite.Connection) -> None:
+        ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
+        latest = len(self._schema)
+        if version == latest:
+            return
+        if version > latest:
+            raise SchemaFault(
+                f"{self.path} has schema version {version}, this program knows {latest}: install the newer version again"
+            )
+        if version > 0:
+            await self._snapshot(connection, version)
+        try:
+            await connection.execute("BEGIN EXCLUSIVE")
+            for script in self._schema[version:]:
+                for statement in statements(script):
+                    await connection.execute(statement)
+            await connection.execute(f"PRAGMA user_version = {latest}")
+            await connection.execute("COMMIT")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                await connection.execute("ROLLBACK")
+            raise
+        log.info("schema.migrated", before=version, after=latest)
+
+    async def _snapshot(self, connection: aiosqlite.Connection, version: int) -> None:
+        """Keep the list as it was before a migration, so that a bad one can be undone by hand."""
+        path = self.path.with_name(f"{self.path.stem}.v{version}.db")
+        path.unlink(missing_ok=True)
+        async with aiosqlite.connect(path) as copy:
+            await connection.backup(copy)
+        log.info("schema.snapshot_taken", path=str(path))
+
+
+class Reader:
+    """A read-only connection in the caller's own thread: microseconds a row, always the last commit."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """All rows of a query; raises StorageFault."""
+        try:
+            with faults_of(self._path):
+                if self._connection is None:
+                    self._connection = _read_only(self._path)
+                return self._connection.execute(sql, parameters).fetchall()
+        except StorageFault:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file; the next fetch opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_S)
+    connection.execute("PRAGMA query_only=ON")
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    return connection
+
+
+def shipped_schema() -> list[str]:
+    """The schema scripts in order; their count is the schema version (`PRAGMA user_version`)."""
+    folder = files("storage") / "schema"
+    return [script.read_text() for script in sorted(folder.iterdir(), key=lambda script: script.name)]
+
+
+def statements(script: str) -> list[str]:
+    """The statements of a script, one by one: `executescript` would commit on its own."""
+    found, rest = [], ""
+    for line in script.splitlines(keepends=True):
+        rest += line
+        if sqlite3.complete_statement(rest):
+            found.append(rest)
+            rest = ""
+    return found
+
+
+@contextmanager
+def faults_of(path: Path) -> Iterator[None]:
+    """Say which file it was, and hide whose exceptions they are."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StorageFault(f"{path}: {error}") from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

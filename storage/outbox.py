@@ -1,0 +1,203 @@
+"""The outbox: everything the gateway has to say waits here, and is kept after it was sent.
+
+A broker's acknowledgement is not the cloud's, so a report stays for as long as the retention says, and is sent again when
+asked for.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from protocol.reports import Receipt, Run, chunked, packed, packed_receipt
+from storage.database import Reader, Transaction
+
+_INSERT = "INSERT INTO reports (report, kind, at, batch, part, body) VALUES (?, ?, ?, ?, ?, ?)"
+_SELECT = """
+SELECT report, kind, at, batch_id, part, revision, body FROM reports LEFT JOIN batches USING (batch)
+WHERE report BETWEEN ? AND ? ORDER BY report LIMIT ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report as stored: `kind` is receipt or statuses; `at` is epoch milliseconds."""
+
+    number: int
+    kind: str
+    at: int
+    batch: tuple[str, int, int] | None
+    """(batchId, part, revision) of the part these statuses answer; None for later changes."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """A range of reports to be sent again, once `after` has gone out."""
+
+    number: int
+    after: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the outbox stands: `epoch` and the numbers of reports sent, acknowledged, kept."""
+
+    epoch: str
+    sent: int
+    acknowledged: int
+    oldest: int
+    newest: int
+
+
+class Desk:
+    """Reports being written by one transaction: numbered as they come, stored together at its end."""
+
+    def __init__(self, transaction: Transaction, newest: int, at: int) -> None:
+        self._transaction = transaction
+        self.newest = newest
+        self._at = at
+        self._rows: list[tuple[int, str, int, int | None, int | None, bytes]] = []
+        self._resends: list[tuple[int, int, int]] = []
+
+    @classmethod
+    async def open(cls, transaction: Transaction, at: int) -> "Desk":
+        """A desk for one transaction at the moment `at`."""
+        ((newest,),) = await transaction.fetch(NEWEST)
+        return cls(transaction, newest, at)
+
+    def receipt(self, receipt: Receipt, batch: int | None = None) -> None:
+        """Say what became of a part or a batch."""
+        self._append("receipt", batch, receipt.part, packed_receipt(receipt))
+
+    def statuses(self, runs: Iterable[Run], batch: int | None = None, part: int | None = None) -> tuple[int, int]:
+        """Say what became of users; the first and last report that say it (last before first: nothing to say)."""
+        first = self.newest + 1
+        for chunk in chunked(runs):
+            self._append("statuses", batch, part, packed(chunk))
+        return first, self.newest
+
+    def resend(self, first: int, last: int) -> None:
+        """Have old reports sent again after the newest one so far."""
+        if first <= last:
+            self._resends.append((self.newest, first, last))
+
+    async def save(self) -> None:
+        """Store what was said."""
+        await self._transaction.many(_INSERT, self._rows)
+        await self._transaction.many("INSERT INTO resends (after, first, last) VALUES (?, ?, ?)", self._resends)
+
+    def _append(self, kind: str, batch: int | None, part: int | None, body: bytes) -> None:
+        self.newest += 1
+        self._rows.append((self.newest, kind, self._at, batch, part, body))
+
+
+NEWEST = "SELECT max(sent, coalesce((SELECT max(report) FROM reports), 0)) FROM store"
+
+
+def position(reader: Reader) -> Position:
+    """Where the outbox stands."""
+    ((epoch, sent, acknowledged, oldest, newest),) = reader.fetch(
+        f"SELECT epoch, sent, acknowledged, (SELECT min(report) FROM reports), ({NEWEST}) FROM store"
+    )
+    return Position(epoch, sent, acknowledged, newest + 1 if oldest is None else oldest, newest)
+
+
+def reports(reader: Reader, first: int, last: int, most: int) -> list[Report]:
+    """Up to `most` stored reports between `first` and `last`, in order."""
+    return [
+        Report(number, kind, at, None if batch_id is None else (batch_id, part, revision), body)
+        for number, kind, at, batch_id, part, revision, body in reader.fetch(_SELECT, (first, last, most))
+    ]
+
+
+def resends(reader: Reader) -> list[Resend]:
+    """What is to be sent again, oldest request first."""
+    return [Resend(*row) for row in reader.fetch("SELECT resend, after, first, last FROM resends ORDER BY resend")]
+
+
+def replies(reader: Reader, most: int) -> list[tuple[int, bytes]]:
+    """Up to `most` replies to commands that wait to be sent, with their numbers."""
+    return [(number, body) for number, body in reader.fetch("SELECT reply, body FROM replies ORDER BY reply LIMIT ?", (most,))]
+
+
+async def reply(transaction: Transaction, body: bytes) -> None:
+    """Answer a command."""
+    await transaction.execute("INSERT INTO replies (body) VALUES (?)", (body,))
+
+
+async def sent(
+    transaction: Transaction, through: int, resent: Sequence[int], replied: Sequence[int], latest: int | None
+) -> None:
+    """Note what the broker has taken: reports through a number, whole resends, and replies; and a moment that is past."""
+    await transaction.execute(
+        "UPDATE store SET sent = max(sent, ?), latest = max(latest, coalesce(?, latest))", (through, latest)
+    )
+    await transaction.many("DELETE FROM resends WHERE resend = ?", [(number,) for number in resent])
+    await transaction.many("DELETE FROM replies WHERE reply = ?", [(number,) for number in replied])
+
+
+async def acknowledged(transaction: Transaction, through: int) -> None:
+    """Note that the cloud itself has stored the reports through a number."""
+    await transaction.execute(f"UPDATE store SET acknowledged = max(acknowledged, min(?, ({NEWEST})))", (through,))
+
+
+async def ask_again(transaction: Transaction, first: int, last: int) -> int:
+    """Have stored reports of a range sent again; how many there still are."""
+    ((count, newest),) = await transaction.fetch(
+        f"SELECT count(*), ({NEWEST}) FROM reports WHERE report BETWEEN ? AND ?", (first, last)
+    )
+    if count:
+        await transaction.execute(
+            "INSERT INTO resends (after, first, last) VALUES (?, ?, ?)", (newest, first, min(last, newest))
+        )
+    return int(count)
+
+
+async def ask_batch_again(transaction: Transaction, batch_id: str) -> int | None:
+    """Have every stored report of a batch sent again; how many there still are, None for an unknown batch."""
+    known = await transaction.fetch("SELECT batch FROM batches WHERE batch_id = ?", (batch_id,))
+    if not known:
+        return None
+    rows = await transaction.fetch("SELECT report FROM reports WHERE batch = ? ORDER BY report", known[0])
+    desk = await Desk.open(transaction, 0)
+    for first, last in _ranges([row[0] for row in rows]):
+        desk.resend(first, last)
+    await desk.save()
+    return len(rows)
+
+
+def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
+
+
+async def prune(transaction: Transaction, before: int, most_bytes: int) -> int:
+    """Forget reports older than `before` that were sent, and the oldest over `most_bytes`; how many went.
+
+    Over the bound go first those the cloud has acknowledged, then those sent, and only then unsent ones: `state` names the
+    oldest report, so the cloud sees a gap.
+    """
+    gone = await transaction.execute("DELETE FROM reports WHERE at < ? AND report <= (SELECT sent FROM store)", (before,))
+    ((size, acknowledged_through, sent_through),) = await transaction.fetch(
+        "SELECT coalesce((SELECT sum(length(body) + 64) FROM reports), 0), acknowledged, sent FROM store"
+    )
+    for bound in (acknowledged_through, sent_through, None):
+        if size <= most_bytes:
+            break
+        rows = await transaction.fetch(
+            "SELECT report, length(body) + 64 FROM reports WHERE report <= coalesce(?, report) ORDER BY report", (bound,)
+        )
+        last = 0
+        for report, length in rows:
+            if size <= most_bytes:
+                break
+            size -= length
+            last = report
+        gone += await transaction.execute("DELETE FROM reports WHERE report <= ?", (last,))
+    return gone

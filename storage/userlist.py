@@ -1,0 +1,89 @@
+"""The allowed-user list in SQL: one look at what is there, one sorted write of what changes."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+import orjson
+
+from protocol.vocabulary import Status
+from storage.database import Transaction
+
+COLUMNS = (
+    "device, mobile, origin, changed_at, status, accepted, permission, starts_at, ends_at, schedule, name, notes, units, "
+    "wifi, deadline"
+)
+_GLANCE = """
+SELECT mobile, origin, status FROM json_each(?) AS named
+CROSS JOIN users ON users.device = ? AND users.mobile = named.value
+"""
+_WHOLE = f"""
+SELECT {COLUMNS} FROM json_each(?) AS named CROSS JOIN users ON users.device = ? AND users.mobile = named.value
+"""
+_PUT = f"""
+INSERT INTO users ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (device, mobile) DO UPDATE SET origin = excluded.origin, changed_at = excluded.changed_at,
+    status = excluded.status, accepted = excluded.accepted, permission = excluded.permission,
+    starts_at = excluded.starts_at, ends_at = excluded.ends_at, schedule = excluded.schedule, name = excluded.name,
+    notes = excluded.notes, units = excluded.units, wifi = excluded.wifi, deadline = excluded.deadline
+"""
+_MOVE = "UPDATE users SET origin = ? WHERE device = ? AND mobile = ?"
+
+
+class User(NamedTuple):
+    """A row of the list. `status` None is a tombstone; times are epoch milliseconds."""
+
+    device: int
+    mobile: int
+    origin: int
+    changed_at: int
+    status: Status | None
+    accepted: int
+    permission: str | None
+    starts_at: int | None
+    ends_at: int | None
+    schedule: str | None
+    name: str | None
+    notes: str | None
+    units: str | None
+    wifi: int
+    deadline: int | None
+
+
+class Glance(NamedTuple):
+    """What a row is judged by before its content matters."""
+
+    origin: int
+    status: Status | None
+
+
+CONTENT = slice(4, None)
+"""The fields of a User that make two rows the same user."""
+
+_STATUSES: Mapping[str | None, Status | None] = {None: None, **{status.value: status for status in Status}}
+
+
+def tombstone(device: int, mobile: int, origin: int, at: int) -> User:
+    """What is left of a revoked user: the number, and who said so."""
+    return User(device, mobile, origin, at, None, 0, None, None, None, None, None, None, None, 1, None)
+
+
+async def glance(transaction: Transaction, device: int, mobiles: Collection[int]) -> dict[int, Glance]:
+    """Origin and status of those of `mobiles` that have a row, tombstones included."""
+    rows = await transaction.fetch(_GLANCE, (orjson.dumps(list(mobiles)).decode(), device))
+    return {mobile: Glance(origin, _STATUSES[status]) for mobile, origin, status in rows}
+
+
+async def whole(transaction: Transaction, device: int, mobiles: Collection[int]) -> dict[int, User]:
+    """The full rows of those of `mobiles` that have one."""
+    rows = await transaction.fetch(_WHOLE, (orjson.dumps(list(mobiles)).decode(), device))
+    return {row[1]: User(*row) for row in rows}
+
+
+async def put(transaction: Transaction, users: Iterable[User]) -> None:
+    """Insert or replace rows, in key order: neighbours share a page."""
+    await transaction.many(_PUT, sorted(users))
+
+
+async def move(transaction: Transaction, device: int, moves: Iterable[tuple[int, int]]) -> None:
+    """Give (mobile, origin) pairs their new origin; nothing else about them changes."""
+    await transaction.many(_MOVE, [(origin, device, mobile) for mobile, origin in sorted(moves)])

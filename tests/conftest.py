@@ -1,0 +1,57 @@
+"""What every test may ask for: a real broker, a certificate authority, and a machine that has what it takes."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.counterparts import program
+from tests.counterparts.authority import Authority
+from tests.counterparts.mosquitto import MOSQUITTO, Mosquitto
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+# Two shared cores: a slow example says nothing. CI repeats the same examples, so that red means a change, not bad luck.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if IN_CI else "here")
+
+
+def gone_if_missing(name: str, found: object) -> None:
+    """Skip the test where a program is not installed; fail it in CI, where nothing may be skipped for that."""
+    if not found:
+        reason = f"NOT TESTED: {name} is missing on this machine (apt-get install {name})"
+        pytest.fail(f"{reason}; in CI that is a failure") if IN_CI else pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def mosquitto_installed() -> None:
+    """For tests that start brokers of their own."""
+    gone_if_missing("mosquitto", MOSQUITTO)
+
+
+@pytest.fixture(scope="session")
+def strace_installed() -> None:
+    """For tests that kill at a chosen system call."""
+    gone_if_missing("strace", shutil.which("strace"))
+
+
+@pytest.fixture
+def mosquitto(mosquitto_installed: None, tmp_path: Path) -> Iterator[Mosquitto]:
+    """A running broker that anyone may connect to, and that keeps its sessions over a restart."""
+    with Mosquitto(tmp_path / "mosquitto") as broker:
+        yield broker
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A certificate authority that nobody else trusts."""
+    return Authority(tmp_path / "authority")
+
+
+def pytest_unconfigure() -> None:
+    """Nothing that a test started outlives the run."""
+    program.end_all()

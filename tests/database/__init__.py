@@ -1,0 +1,1 @@
+"""Real SQLite files: statements, transactions, migrations."""

@@ -1,0 +1,1 @@
+"""What a crash, a cut link or a full disk leaves behind."""

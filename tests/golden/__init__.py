@@ -1,0 +1,1 @@
+"""Bytes that must never change: wire messages and databases of older versions."""

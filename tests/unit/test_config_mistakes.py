@@ -1,0 +1,303 @@
+"""Every mistake in a configuration is told: with its key, and in words that lead to its cure."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.config import load
+from agent.config_findings import ConfigError
+from tests.configurations import CONTRACT, edited, furnish
+
+NO_ID = "is no gateway id: 1 to 64 characters without spaces, '/', '+' and '#'"
+NO_PREFIX = (
+    "is no topic prefix: levels between single '/', 128 characters at most, without spaces, '+' and '#', and no '$' at "
+    "the start"
+)
+NO_TCP = "is not of the form tcp://HOST:PORT, with a port from 1 to 65535"
+NO_SERIAL = "is not of the form serial:///dev/ttyUSB0?baud=115200"
+NO_GPIO = "is not of the form gpio://17?pulse_ms=500, with a line from 0 to 1023"
+NO_ADDRESS = "is no address: plain characters without spaces, 256 at most"
+
+VALUES: dict[tuple[str, str], dict[str, str]] = {
+    ("gateway_id", '"gw-1"'): {
+        "1": "takes text in quotes, not 1",
+        '""': f"'' {NO_ID}",
+        '"a/b"': f"'a/b' {NO_ID}",
+        '"+"': f"'+' {NO_ID}",
+        '"gw#"': f"'gw#' {NO_ID}",
+        '"a b"': f"'a b' {NO_ID}",
+        '"a\\u0000"': f"'a\\x00' {NO_ID}",
+        f'"{"x" * 65}"': f"'{'x' * 59}…' {NO_ID}",
+    },
+    ("state_dir", '"state"'): {
+        '""': "'' is no path",
+        '"ca.pem"': "{home}/ca.pem is not a directory",
+        '"ca.pem/x"': "{home}/ca.pem is not a directory",
+    },
+    ("default_region", '"ZA"'): {
+        '"za"': "'za' is not a region with telephone numbers; did you mean 'ZA'?",
+        '"ZZ"': "'ZZ' is not a region with telephone numbers",
+    },
+    ("mqtt.host", '"mqtt.example.net"'): {
+        '"mqtt://example.net"': "'mqtt://example.net' is more than a host; the port has a key of its own",
+        '"example.net:8883"': "'example.net:8883' is more than a host; the port has a key of its own",
+        '""': "'' is neither a host name nor an IP address",
+        '"my broker"': "'my broker' is neither a host name nor an IP address",
+        '"192.0.2.256"': "'192.0.2.256' is neither a host name nor an IP address",
+    },
+    ("mqtt.port", "8883"): {
+        "0": "0 is too small: 1 at least",
+        "65536": "65536 is too large: 65535 at most",
+        "8883.0": "takes a whole number, not 8883.0",
+        '"8883"': "takes a whole number, not '8883'",
+        "true": "takes a whole number, not true",
+        str(10**30): "so large a number is too large: 65535 at most",
+        "1979-05-27": "takes a whole number, not a date or time",
+        "{}": "takes a whole number, not a table",
+    },
+    ("mqtt.tls", "true"): {"1": "takes true or false, not 1"},
+    ("mqtt.protocol", '"5"'): {"5": "5 is not '5' or '3.1.1'", '"4"': "'4' is not '5' or '3.1.1'"},
+    ("mqtt.topic_prefix", '"fluss/v1"'): {
+        f'"{bad}"': f"{bad!r} {NO_PREFIX}" for bad in ("", "/fluss", "fluss/", "a//b", "a/+", "#", "$SYS/x", "a b")
+    },
+    ("mqtt.username", '"gw-1"'): {'"a\\nb"': "'a\\nb' is not 1 to 100 characters on one line"},
+    ("mqtt.password_file", '"mqtt-password"'): {'"no"': "{home}/no cannot be read: No such file or directory"},
+    ("mqtt.ca_file", '"ca.pem"'): {
+        '"/no/ca.pem"': "/no/ca.pem cannot be read: No such file or directory",
+        '"."': "{home} is not a file",
+        '"a\\u0000b"': "'a\\x00b' is no path",
+        f'"{"x" * 300}"': f"{{home}}/{'x' * 300} cannot be read: File name too long",
+    },
+    ("trust.keys", "[]"): {
+        '["cloud-2026.jwk"]': "signed batches are not supported by this version; write keys = []",
+        '"cloud-2026.jwk"': "takes a list, not 'cloud-2026.jwk'",
+    },
+    ("lists.incomplete_after_s", "600"): {"0": "0 is too small: 1 at least"},
+    ("lists.hold_removals_over", "0.5"): {
+        "1.01": "1.01 is too large: 1.0 at most",
+        "-0.1": "-0.1 is too small: 0.0 at least",
+        "nan": "nan is not a number",
+        '"half"': "takes a number, not 'half'",
+    },
+    ("clock.trust", '"auto"'): {'"ntp"': "'ntp' is not 'auto' or 'system'"},
+    ("clock.grace_s", "0"): {"-1": "-1 is too small: 0 at least"},
+    ("retention.events_days", "30"): {"91": "91 is too large: 90 at most"},
+    ("retention.reports_days", "30"): {"0": "0 is too small: 1 at least"},
+    ("devices[0].id", '"1234567890123456"'): {
+        '"12345"': "'12345' is no device id: 16 digits for a Fluss+, 6 for an intercom",
+        '"١٢٣٤٥٦"': "'١٢٣٤٥٦' is no device id: 16 digits for a Fluss+, 6 for an intercom",
+        "482913": "takes text in quotes, not 482913",
+        '"482914"': "has 6 digits; a device of kind 'fluss+' has 16",
+    },
+    ("devices[0].name", '"Main gate"'): {'"  "': "'  ' is not 1 to 100 characters on one line"},
+    ("devices[0].kind", '"fluss+"'): {
+        '"Fluss+"': "'Fluss+' is not 'fluss+' or 'intercom'",
+        '["fluss+"]': "a list is not 'fluss+' or 'intercom'",
+    },
+    ("devices[0].timezone", '"Africa/Johannesburg"'): {
+        '"Africa/Johanesburg"': "'Africa/Johanesburg' is not a time zone; did you mean 'Africa/Johannesburg'?",
+        '"africa/johannesburg"': "'africa/johannesburg' is not a time zone; did you mean 'Africa/Johannesburg'?",
+        '"Johannesburg"': "'Johannesburg' is not a time zone; did you mean 'Africa/Johannesburg'?",
+        '"../../etc/passwd"': "'../../etc/passwd' is not a time zone",
+        "2": "takes text in quotes, not 2",
+    },
+    ("devices[0].max_users", "5000"): {
+        "0": "0 is too small: 1 at least",
+        "1_000_001": "1000001 is too large: 1000000 at most",
+    },
+    ("devices[1].opens", '"1234567890123456"'): {
+        '"1234567890123465"': "'1234567890123465' is no Fluss+ of this file; did you mean '1234567890123456'?",
+        '"482913"': "'482913' is no Fluss+ of this file",
+    },
+    ("devices[0].driver", '"tcp://127.0.0.1:9000"'): {
+        '"tcp://127.0.0.1"': f"'tcp://127.0.0.1' {NO_TCP}",
+        '"tcp://h:0"': f"'tcp://h:0' {NO_TCP}",
+        '"tcp://h:65536"': f"'tcp://h:65536' {NO_TCP}",
+        '"tcp://:9000"': f"'tcp://:9000' {NO_TCP}",
+        '"tcp://me@h:1"': f"'tcp://me@h:1' {NO_TCP}",
+        '"tcp://h:1/x"': f"'tcp://h:1/x' {NO_TCP}",
+        '"tcp://[::1"': "'tcp://[::1' is not an address",
+        '"tcp://h: 1"': f"'tcp://h: 1' {NO_ADDRESS}",
+        '""': f"'' {NO_ADDRESS}",
+        '"udp://h:1"': "'udp://h:1' is none of tcp://, serial://, gpio:// and 'none'",
+        '"serial://ttyUSB0"': f"'serial://ttyUSB0' {NO_SERIAL}",
+        '"serial:///etc/passwd"': f"'serial:///etc/passwd' {NO_SERIAL}",
+        '"serial:///dev/t?bauds=1"': "'bauds=1' is not understood: serial:// takes baud=115200 and no more",
+        '"serial:///dev/t?baud=299"': "baud=299 is out of range: 300 to 4000000",
+        '"gpio://x"': f"'gpio://x' {NO_GPIO}",
+        '"gpio://1024"': f"'gpio://1024' {NO_GPIO}",
+        '"gpio://17?pulse_ms=49"': "pulse_ms=49 is out of range: 50 to 10000",
+    },
+    ("devices[1].driver", '"tcp://127.0.0.1:9001"'): {
+        '"tcp://127.0.0.1:9000"': "'tcp://127.0.0.1:9000' is that of devices[0] already",
+    },
+}
+"""By key and right value: a wrong value, and what is said of it."""
+
+EDITS = {
+    'gateway_id = "gw-1"': {"": ["gateway_id: is missing"]},
+    'host = "mqtt.example.net"': {"": ["mqtt.host: is missing"]},
+    'username = "gw-1"': {"": ["mqtt.password_file: needs username beside it"]},
+    'cert_file = "gw-1.pem"': {"": ["mqtt.key_file: needs cert_file beside it"]},
+    'key_file = "gw-1.key"': {"": ["mqtt.cert_file: needs key_file beside it"]},
+    "tls = true": {
+        "tls = false": [
+            f"mqtt.{key}: is never used without tls; write tls = true, or leave it out"
+            for key in ("ca_file", "cert_file", "key_file")
+        ]
+    },
+    "port = 8883": {
+        "prot = 8883": ["mqtt.prot: is not a key here; did you mean 'port'?"],
+        "gateway_id = 1": ["mqtt.gateway_id: is not a key here; it belongs at the top, above the first [table]"],
+        "grace_s = 1": ["mqtt.grace_s: is not a key here; it belongs in [clock]"],
+        "zzz = 1": ["mqtt.zzz: is not a key here"],
+        '"a\\nb.c" = 1': ['mqtt."a\\nb.c": is not a key here'],
+    },
+    "[lists]": {"[list]": ["list: is not a key here; did you mean 'lists'?"]},
+    "[retention]": {
+        "[mqtt.retention]": ["mqtt.retention: is not a key here; it belongs at the top, above the first [table]"],
+        "[limits]\nmax_part_bytes = 98_303\n[retention]": ["limits.max_part_bytes: 98303 is too small: 98304 at least"],
+        "[limits]\nmax_part_bytes = 5_000_000\n[retention]": [
+            "limits.max_part_bytes: 5000000 is too large: 4194304 at most"
+        ],
+        "[limits]\nmax_part_items = 399\n[retention]": ["limits.max_part_items: 399 is too small: 400 at least"],
+    },
+    "max_users = 5000": {
+        "max_user = 1": ["devices[0].max_user: is not a key here; did you mean 'max_users'?"],
+        'opens = "1234567890123456"': ["devices[0].opens: is only for an intercom; a Fluss+ opens its own gate"],
+    },
+    'kind = "fluss+"': {
+        "": ["devices[0].kind: is missing"],
+        'kind = "intercom"': [
+            "devices[0].id: has 16 digits; a device of kind 'intercom' has 6",
+            "devices[1].opens: '1234567890123456' is no Fluss+ of this file",
+        ],
+    },
+}
+"""By what stands in the file: other lines, and the lines that are said of them."""
+
+DEVICE_65_TIMES = "[" + ",".join(f'{{id = "{n:06}", kind = "intercom", timezone = "UTC"}}' for n in range(65)) + "]"
+
+
+def mistakes(home: Path, text: str) -> list[str]:
+    file = furnish(home) / "agent.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+@pytest.mark.parametrize(
+    ("key", "right", "wrong", "message"),
+    [(key, right, wrong, message) for (key, right), wrongs in VALUES.items() for wrong, message in wrongs.items()],
+)
+def test_wrong_value_is_told(tmp_path: Path, key: str, right: str, wrong: str, message: str) -> None:
+    name = key.rpartition(".")[2]
+    text = edited(CONTRACT, f"{name} = {right}", f"{name} = {wrong}")
+    assert f"{key}: {message.format(home=tmp_path)}" in mistakes(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"), [(old, new, lines) for old, news in EDITS.items() for new, lines in news.items()]
+)
+def test_wrong_combination_is_told(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
+    assert mistakes(tmp_path, edited(CONTRACT, old, new)) == expected
+
+
+def test_missing_table_is_told(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, 'gateway_id = "gw-1"\nstate_dir = "s"') == ["mqtt: is missing", "devices: is missing"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        ("[]", "devices: needs 1 at least"),
+        ("{}", "devices: takes a list, not a table"),
+        ("[1]", "devices[0]: takes a table, not 1"),
+        ("[{}]", "devices[0].id: is missing"),
+        (DEVICE_65_TIMES, "devices: has 65: 64 at most"),
+    ],
+)
+def test_wrong_list_of_devices_is_told(tmp_path: Path, devices: str, message: str) -> None:
+    told = mistakes(tmp_path, f'devices = {devices}\ngateway_id = "g"\nstate_dir = "s"\nmqtt = {{host = "h"}}')
+    assert message in told
+
+
+def test_device_named_twice_is_told(tmp_path: Path) -> None:
+    again = edited(CONTRACT[CONTRACT.index("[[devices]]") :], "127.0.0.1:9000", "127.0.0.1:9002")
+    third = again[: again.rindex("[[devices]]")]
+    assert mistakes(tmp_path, f"{CONTRACT}\n{third}") == [
+        "devices[2].id: '1234567890123456' is that of devices[0] already"
+    ]
+
+
+def test_one_port_under_two_options_is_told(tmp_path: Path) -> None:
+    text = edited(CONTRACT, "tcp://127.0.0.1:9000", "serial:///dev/ttyS0?baud=9600")
+    text = edited(text, "tcp://127.0.0.1:9001", "serial:///dev/ttyS0")
+    assert mistakes(tmp_path, text) == ["devices[1].driver: 'serial:///dev/ttyS0' is that of devices[0] already"]
+
+
+def test_no_value_of_a_key_that_is_none_is_repeated(tmp_path: Path) -> None:
+    """Somebody who writes the password itself into the file does not find it in the log."""
+    (line,) = mistakes(tmp_path, edited(CONTRACT, "[mqtt]", '[mqtt]\npassword = "hunter2"'))
+    assert line == "mqtt.password: is not a key here; did you mean 'password_file'?"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"gateway_id = \n", "line 1, column 14: Invalid value"),
+        (b"\n\n[mqtt\n", "line 3, column 6: Expected ']' at the end of a table declaration"),
+        (b'a = "', "end of document: Unterminated string"),
+        (b"a = 1\na = 2\n", "line 2, column 6: Cannot overwrite a value"),
+        (b"a = 1\nb = 'caf\xe9'\n", "line 2: not UTF-8; save the file as UTF-8 text"),
+        ("a = 1\n".encode("utf-16"), "line 1: not UTF-8; save the file as UTF-8 text"),
+        (b"a = " + b"[" * 20_000, "lists or tables are nested too deeply"),
+        (b"a = " + b"9" * 5_000, "a number in it has too many digits"),
+        (b"#" * (1 << 20) + b"\n", "is larger than 1 MiB: not a configuration file"),
+    ],
+)
+def test_file_that_is_not_toml(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert str(caught.value) == f"{file}: {message}"
+
+
+def test_file_as_windows_writes_it(tmp_path: Path) -> None:
+    file = furnish(tmp_path) / "agent.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + CONTRACT.replace("\n", "\r\n").encode())
+    assert load(file).gateway_id == "gw-1"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no.toml", "there is no such file; --config names yours"),
+        (".", "this is a directory; --config names the file in it"),
+        ("ca.pem/agent.toml", "cannot be read: Not a directory"),
+        ("x" * 300, "cannot be read: File name too long"),
+        ("a\0b", "is no path"),
+    ],
+)
+def test_file_that_cannot_be_read(tmp_path: Path, name: str, message: str) -> None:
+    file = furnish(tmp_path) / name
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert str(caught.value) == f"{file}: {message}"
+
+
+def test_mistakes_are_told_in_the_order_of_the_file_under_a_heading(tmp_path: Path) -> None:
+    text = edited(edited(CONTRACT, "port = 8883", "port = 0"), 'id = "482913"', 'id = "48"') + "[zzz]\n"
+    file = furnish(tmp_path) / "agent.toml"
+    file.write_text(edited(text, 'gateway_id = "gw-1"', ""))
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert str(caught.value).splitlines() == [
+        f"{file}: 4 mistakes",
+        "gateway_id: is missing",
+        "mqtt.port: 0 is too small: 1 at least",
+        "devices[1].id: '48' is no device id: 16 digits for a Fluss+, 6 for an intercom",
+        "zzz: is not a key here",
+    ]
