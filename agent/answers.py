@@ -1,4 +1,4 @@
-"""What the cloud asks for, and the answers: reports again, their acknowledgement, and the confirmation of a held replace."""
+"""What the cloud asks for, and the answers: reports again, their acknowledgement, a held replace confirmed."""
 
 from typing import Any, Final
 

@@ -15,7 +15,8 @@ class Ending(Enum):
     FAILED = auto()
     """Refused, unreachable, cut, told to go: nothing that hints at a second client with our identity."""
     HUNG_UP = auto()
-    """Closed by the broker without a word: in MQTT 3.1.1 also its way with a client whose identity comes again."""
+    """Closed without a word by a broker that is still there: also the way to evict a client whose identity came again,
+    the only one in MQTT 3.1.1, and in 5 that of Mosquitto 2.0."""
     TAKEN_OVER = auto()
     """The broker said that another client connected with our identity (MQTT 5, reason code 0x8E)."""
 
@@ -36,7 +37,7 @@ class Pace:
     """The shortest wait while another client has our identity; the longest is twice that."""
 
 
-_HANG_UPS: Final = 3
+_HANG_UPS: Final = 4
 _HANG_UPS_WITHIN_S: Final = 60.0
 
 
@@ -47,7 +48,7 @@ class Backoff:
     pace: Pace = Pace()
     failures: int = 0
     hang_ups: tuple[float, ...] = ()
-    """When short connections were closed without a word, lately."""
+    """When short connections were closed without a word, lately, with no failure to connect in between."""
     duplicate: bool = False
     """Another client has our identity, as far as is known."""
     yielding: bool = False
@@ -60,10 +61,10 @@ class Backoff:
         """The back-off after an attempt that failed (``lasted_s`` 0) or a connection that ended.
 
         ``now`` is any monotonic clock, in seconds. The first take-over may be a mistake put right at once and costs no
-        more than any failure; a second one, or three hang-ups within a minute, are a double to yield to.
+        more than any failure; a second one, or four hang-ups within a minute, are a double to yield to.
         """
         suspected = self.suspects(lasted_s)
-        recent = tuple(at for at in self.hang_ups if now - at < _HANG_UPS_WITHIN_S)
+        recent = tuple(at for at in self.hang_ups if now - at < _HANG_UPS_WITHIN_S) if lasted_s else ()
         if ending is Ending.HUNG_UP and 0 < lasted_s < self.pace.stable_s:
             recent = (*recent, now)
         evicted_silently = ending is Ending.HUNG_UP and (suspected or len(recent) >= _HANG_UPS)

@@ -16,6 +16,17 @@ _LEAST_WINDOW: Final = 4
 _TAKEN_OVER: Final = 0x8E
 
 
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when its handshake fails; paho leaves that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 class UnusableError(Exception):
     """A file of the configuration cannot be used; the message names the key, the file and the reason."""
 
@@ -54,6 +65,7 @@ class Tls:
                 files = self.cert_file if self.key_file is None else f"{self.cert_file} and {self.key_file}"
                 words = f"mqtt.cert_file, mqtt.key_file: {files} are not a PEM certificate and its unencrypted key"
                 raise UnusableError(words) from error
+        context.sslsocket_class = _TidySocket
         return context
 
 
@@ -185,15 +197,22 @@ def garbled(address: Address) -> Failure:
     return Failure(f"{address.place} does not speak MQTT {address.protocol}: check mqtt.port and mqtt.protocol")
 
 
-def hung_up(address: Address, detail: str | None, *, answered: bool) -> Failure:
-    """A connection that closed without a word of MQTT, before or after a CONNACK. ``detail`` is the socket's error."""
-    if detail is not None:
-        hint = "" if answered or address.tls is None else "; check mqtt.cert_file and mqtt.key_file"
-        return Failure(f"the connection to {address.place} broke: {detail}{hint}")
-    if answered:
-        # A broker of MQTT 5 would have said that it evicts us.
-        ending = Ending.HUNG_UP if address.protocol == "3.1.1" else Ending.FAILED
-        return Failure(f"{address.place} closed the connection", ending)
+def broke(address: Address, detail: str) -> Failure:
+    """A connection that ended with an error of its socket."""
+    # A broker may look at our certificate only after its own half of the handshake.
+    hint = "; check mqtt.cert_file and mqtt.key_file" if address.tls is not None and "alert" in detail.lower() else ""
+    return Failure(f"the connection to {address.place} broke: {detail}{hint}")
+
+
+def hung_up(address: Address, *, listening: bool) -> Failure:
+    """A connection that the broker closed without a word, and whether it takes others meanwhile."""
+    if listening:
+        return Failure(f"{address.place} closed the connection", Ending.HUNG_UP)
+    return Failure(f"{address.place} closed the connection and is gone")
+
+
+def unanswered(address: Address) -> Failure:
+    """A connection that the broker closed instead of answering the CONNECT."""
     guesses = []
     if address.protocol == "5":
         guesses.append('it may speak only MQTT 3.1.1 (set mqtt.protocol = "3.1.1")')

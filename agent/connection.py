@@ -42,6 +42,8 @@ _TICK_S: Final = 1.0
 _DIAL_S: Final = 15.0  # for TCP, per address of a name, and again for TLS
 _ESTABLISH_S: Final = 60.0  # for everything up to the broker's consent to our subscriptions
 _RESENDING_MS: Final = 20_000  # how long the kernel sends again before it gives a connection up; tcp(7)
+_SOON_S: Final = 60.0  # a connection that ends within it is worth asking why
+_PROBE_S: Final = 2.0
 _GOODBYE_S: Final = 1.0
 _CONNACK: Final = 0  # in place of a packet id: those start at 1
 
@@ -81,8 +83,7 @@ class Connection:
         self._cut: Failure | None = None
         # Written by the thread alone, as is what it notes for its own use:
         self._failure: Failure | None = None
-        self._answered = False
-        self._socket_error: str | None = None
+        self._answered_s: float | None = None
         self._bell, self._ringer = socket.socketpair()
         self._bell.setblocking(False)
         self._ringer.setblocking(False)
@@ -241,8 +242,14 @@ class Connection:
         finally:
             if (sock := client.socket()) is not None:
                 sock.close()
-            by_itself = self._failure or broker.hung_up(self._address, self._socket_error, answered=self._answered)
-            self._hand(self._ended, self._cut or by_itself)
+            self._hand(self._ended, self._cut or self._failure or self._hung_up())
+
+    def _hung_up(self) -> Failure:
+        if self._answered_s is None:
+            return broker.unanswered(self._address)
+        # A broker that died hung up on everybody, one that is still there perhaps on us alone, for another client.
+        soon = time.monotonic() - self._answered_s < _SOON_S
+        return broker.hung_up(self._address, listening=not soon or _listens(self._address))
 
     def _dial(self, client: paho.Client) -> None:
         address = self._address
@@ -299,7 +306,7 @@ class Connection:
     def _on_connect(
         self, _client: object, _data: object, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
-        self._answered = True
+        self._answered_s = time.monotonic()
         if code.is_failure:
             self._failure = broker.refused(self._address, code.value, code.getName())
         else:
@@ -326,7 +333,17 @@ class Connection:
 
     def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:  # the one place where paho says which error of the socket it met
-            self._socket_error = text.removeprefix("failed to receive on socket: ")
+            self._failure = self._failure or broker.broke(
+                self._address, text.removeprefix("failed to receive on socket: ")
+            )
+
+
+def _listens(address: Address) -> bool:
+    try:
+        socket.create_connection((address.host, address.port), timeout=_PROBE_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _silence_s(sock: socket.socket) -> float:

@@ -25,6 +25,7 @@ from agent.link import Address, Link, Tls
 from agent.presence import Presence
 from agent.quarantine import Quarantine
 from agent.reporter import Reporter
+from agent.store_path import LOCK, NOTE, STORE
 from agent.supervisor import notify
 from agent.upkeep import Upkeep
 from agent.vault import Vault
@@ -38,9 +39,6 @@ from storage.store import enroll, latest
 
 log = structlog.get_logger()
 
-STORE: Final = "gateway.db"
-NOTE: Final = "status.json"
-LOCK: Final = "lock"
 SWITCH_S: Final = 0.0005
 """How long one thread may keep the interpreter from another: the gate is answered while a list is written."""
 
@@ -58,10 +56,11 @@ def run(config: Config) -> int:
         with _locked(config.state_dir):
             asyncio.run(_serve(config))
     except Occupied:
-        log.error("state_dir.occupied", state_dir=str(config.state_dir), cure="stop the other fluss-agent first")
+        cure = "stop the other fluss-agent first"
+        log.error("state_dir.occupied", state_dir=str(config.state_dir), cure=cure)  # noqa: TRY400 -- no bug to trace
         return exits.IO
     except (StorageFault, SchemaFault, OSError) as error:
-        log.error("store.unusable", error=str(error))
+        log.error("store.unusable", error=str(error))  # noqa: TRY400 -- the disk's trouble, not ours
         return exits.IO
     return exits.OK
 
@@ -87,7 +86,7 @@ async def _serve(config: Config) -> None:
             limits=limits,
             devices=config.devices,
             vault=vault,
-            unsent=lambda: reporter.unsent(),
+            unsent=lambda: reporter.unsent(),  # noqa: PLW0108 -- the reporter needs the link, and the link this
             topic=topics.state,
             note=config.state_dir / NOTE,
         )
@@ -100,22 +99,20 @@ async def _serve(config: Config) -> None:
             rng=rng,
             board_uptime_s=lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
         )
-        reporter = Reporter(config.gateway_id, topics, link, vault)
+        reporter = Reporter(config.gateway_id, topics, link, vault, presence.drained)
         intake = Intake(
-            Rules(config.gateway_id, limits, Guard(config.lists.hold_removals_over)),
-            topics,
-            link,
-            vault,
-            Numbers(config.default_region),
-            Answers(config.gateway_id, vault),
-            presence,
-            Quarantine(config.state_dir / "quarantine"),
+            rules=Rules(config.gateway_id, limits, Guard(config.lists.hold_removals_over)),
+            topics=topics,
+            link=link,
+            vault=vault,
+            numbers=Numbers(config.default_region),
+            answers=Answers(config.gateway_id, vault),
+            presence=presence,
+            quarantine=Quarantine(config.state_dir / "quarantine"),
         )
         upkeep = Upkeep(config, vault, intake)
         for listener in (reporter.wake, presence.changed, upkeep.changed):
             vault.on_change(listener)
-        if not config.trust.keys:
-            log.warning("trust.none", meaning="anyone who may publish to the broker can change the lists")
         log.info("agent.started", gateway_id=config.gateway_id, devices=len(devices), clock=clock.state().value)
         _settle_memory()
         stop = _stopped()
@@ -135,7 +132,7 @@ async def _serve(config: Config) -> None:
             notify("STOPPING=1")
             await _end(working)
             await intake.tell_repeats(all_of_them=True)
-            await _drained(reporter)
+            await reporter.drain(DRAIN_S)
             await _end(telling)
             await presence.farewell(link)
             await _end([linked])
@@ -149,12 +146,6 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-
-
-async def _drained(reporter: Reporter) -> None:
-    deadline = time.monotonic() + DRAIN_S
-    while reporter.unsent() and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)
 
 
 def _address(config: Config) -> Address:

@@ -19,6 +19,7 @@ from protocol.codec import Limits, Refused, decode, oversized
 from protocol.mobile import Numbers
 from protocol.topics import Topics
 from protocol.validate import Roll, validate
+from protocol.vocabulary import Verdict
 from storage.apply import Applied, apply
 from storage.database import Transaction
 from storage.replace import Guard
@@ -48,6 +49,7 @@ class Intake:
 
     def __init__(
         self,
+        *,
         rules: Rules,
         topics: Topics,
         link: Link,
@@ -154,6 +156,5 @@ class Intake:
         if applied.refused is not None:
             log.warning("part.rejected", batch_id=applied.batch_id, part=applied.part, code=applied.refused.code.value)
         else:
-            log.info(
-                f"part.{applied.verdict}", batch_id=applied.batch_id, part=applied.part, **{k: v for k, v in applied.counts.items()}
-            )
+            event = "part.applied" if applied.verdict is Verdict.APPLIED else "part.replayed"
+            log.info(event, batch_id=applied.batch_id, part=applied.part, **applied.counts)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -24,6 +23,9 @@ from storage.store import DeviceState, device_states, held_batches
 log = structlog.get_logger()
 
 AT_MOST_EVERY_S: Final = 1.0
+SETTLE_S: Final = 0.2
+"""A change is told once what follows from it has followed: the reports of a part are sent by then."""
+
 _NO_LIST: Final = DeviceState(0, 0, 0, 0, 0, 0)
 
 
@@ -61,6 +63,11 @@ class Presence:
         """Something the document tells has changed; it goes out soon, with whatever changes until then."""
         self._changed.set()
 
+    def drained(self) -> None:
+        """Nothing waits to be sent any more; news only where something was said to wait."""
+        if self._last is not None and self._last.outbox:
+            self.changed()
+
     def heard(self, payload: bytes | None) -> None:
         """A state document came over our own topic: the will of an earlier connection may arrive after our birth."""
         if payload is None or session_of(payload) != (self._session, True):
@@ -91,6 +98,8 @@ class Presence:
                 await asyncio.wait([arrival, change], return_when=asyncio.FIRST_COMPLETED)
                 if arrival.done():
                     connection = arrival.result()
+                else:
+                    await asyncio.sleep(SETTLE_S)
             finally:
                 arrival.cancel()
                 change.cancel()
@@ -106,7 +115,7 @@ class Presence:
             await link.publish(self._topic, self.document(online=False).payload(), retain=True, timeout_s=1.0)
 
     def write_note(self, link: Link) -> None:
-        """Leave the link's status beside the store, where `fluss-agent status` finds it. Not worth a flush of the card."""
+        """Leave the link's status where `fluss-agent status` finds it; it is not worth a flush of the card."""
         status = link.status
         note = {
             "connected": status.connected,
@@ -123,7 +132,7 @@ class Presence:
         fresh = self._note.with_suffix(".new")
         try:
             fresh.write_text(json.dumps(note))
-            os.replace(fresh, self._note)
+            fresh.replace(self._note)
         except OSError as error:
             log.debug("status.write_failed", error=str(error))
 

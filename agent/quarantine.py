@@ -18,7 +18,7 @@ class Quarantine:
         self._folder = folder
 
     def keep(self, payload: bytes, sha256: str, at: int) -> None:
-        """Store a payload under its arrival (epoch ms) and hash. A card that is full keeps the receipt, not the payload."""
+        """Store a payload under its arrival (epoch ms) and hash. On a full card the receipt matters more."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             kept = self._folder / f"{at:015d}-{sha256[:16]}.json"

@@ -35,7 +35,7 @@ class Repeats:
         self._floods[sha256].repeated += 1
 
     def ended(self, now: int | None) -> Iterator[Refused]:
-        """The floods to be told of: whose minute is over, or the oldest where there are too many; all of them for None."""
+        """The floods to tell of: whose minute is over, or the oldest where there are too many; for None all."""
         for sha256, flood in list(self._floods.items()):
             if now is not None and abs(now - flood.since) < WINDOW_MS and len(self._floods) <= MOST:
                 return

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -36,12 +37,14 @@ class _Outgoing:
 class Reporter:
     """Sends replies, receipts and statuses from the outbox, which is the only queue."""
 
-    def __init__(self, gateway_id: str, topics: Topics, link: Link, vault: Vault) -> None:
+    def __init__(self, gateway_id: str, topics: Topics, link: Link, vault: Vault, drained: Callable[[], None]) -> None:
         self._gateway_id = gateway_id
         self._topics = topics
         self._link = link
         self._vault = vault
+        self._drained = drained
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
         where = outbox.position(vault.reader)
         self._epoch = where.epoch
         self._newest = where.newest
@@ -69,6 +72,8 @@ class Reporter:
             try:
                 while await self._send(self._replies()) + await self._send(self._fresh()) + await self._resend():
                     pass
+                self._idle.set()
+                self._drained()
             except* LinkDown:
                 self._wake.set()
                 await asyncio.sleep(PAUSE_S)  # the link notices its end in its own time
@@ -76,6 +81,13 @@ class Reporter:
                 log.warning("outbox.read_failed", error=str(faults.exceptions[0]))
                 self._wake.set()
                 await asyncio.sleep(PAUSE_S)
+
+    async def drain(self, within_s: float) -> None:
+        """Wait until everything is sent, but no longer than that."""
+        self._idle.clear()
+        self._wake.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), within_s if self._link.status.connected else 0)
 
     async def save(self) -> None:
         """Write down what the broker has taken."""

@@ -22,7 +22,9 @@ RETRY_AT_MOST_S: Final = 15.0
 class Vault:
     """One writer, one reader, the devices by id, and the clock that dates what is written."""
 
-    def __init__(self, database: Database, reader: Reader, devices: Mapping[str, Device], clock: Clock, rng: Random) -> None:
+    def __init__(
+        self, database: Database, reader: Reader, devices: Mapping[str, Device], clock: Clock, rng: Random
+    ) -> None:
         self.reader = reader
         self.devices = devices
         self.clock = clock
@@ -48,7 +50,7 @@ class Vault:
                 result = await self._database.transact(work)
             except StorageFault as fault:
                 self._ill(fault)
-                await asyncio.sleep(self._rng.uniform(0, min(RETRY_AT_MOST_S, RETRY_S * 2.0**min(attempt, 16))))
+                await asyncio.sleep(self._rng.uniform(0, min(RETRY_AT_MOST_S, RETRY_S * 2.0 ** min(attempt, 16))))
                 attempt += 1
             else:
                 self._well()

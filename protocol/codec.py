@@ -33,10 +33,10 @@ class Part:
     mode: Mode
     device_ids: tuple[str, ...]
     expires_at: int | None
-    permission: Any
+    permission: object
     start_date: int | None
     end_date: int | None
-    schedule: Any
+    schedule: object
     invite_expires_at: int | None
     invited_by: str | None
     invitees: list[Any]
@@ -78,7 +78,7 @@ def oversized(size: int, payload_sha256: str, limits: Limits) -> Refused:
     return Refused(Refusal.TOO_LARGE, message, payload_sha256=payload_sha256)
 
 
-def _part(document: Any, gateway_id: str, limits: Limits) -> Part | Refused:
+def _part(document: object, gateway_id: str, limits: Limits) -> Part | Refused:
     if not isinstance(document, dict):
         return Refused(Refusal.SCHEMA, "a part is a JSON object")
     if document.get("gatewayId", gateway_id) != gateway_id:
@@ -96,7 +96,8 @@ def _part(document: Any, gateway_id: str, limits: Limits) -> Part | Refused:
     items = (len(invitees) + len(revocations)) * len(device_ids)
     if items > limits.part_items:
         return Refused(
-            Refusal.TOO_LARGE, f"{items:,} items (people × devices) in one part; this gateway takes {limits.part_items:,}"
+            Refusal.TOO_LARGE,
+            f"{items:,} items (people × devices) in one part; this gateway takes {limits.part_items:,}",
         )
     try:
         content = _content(envelope, device_ids, invitees, revocations)
@@ -150,7 +151,7 @@ def _known(items: list[Any], fields: frozenset[str]) -> list[Any]:
     ]
 
 
-def _named(refused: Refused, document: Any, payload_sha256: str) -> Refused:
+def _named(refused: Refused, document: object, payload_sha256: str) -> Refused:
     """The refusal with whatever can be read of the part's name."""
     fields = document if isinstance(document, dict) else {}
     batch_id = fields.get("batchId")

@@ -3,9 +3,7 @@
 from protocol.vocabulary import Reason, Status
 
 
-def standing(
-    accepted: bool, ends_at: int | None, invite_expires_at: int | None, now: int
-) -> tuple[Status, int | None]:
+def standing(accepted: bool, ends_at: int | None, invite_expires_at: int | None, now: int) -> tuple[Status, int | None]:
     """The user's status at `now`, and the instant at which it ends by itself (None: never).
 
     Access that ended and an invitation nobody took up in time are both Expired; both bounds are half-open.

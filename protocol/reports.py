@@ -162,11 +162,5 @@ def receipt_payload(gateway_id: str, epoch: str, report_id: int, at: int, body: 
         "error": None if receipt.error is None else {"code": receipt.error, "message": receipt.message},
         "missingParts": receipt.missing,
     }
-    for name, value in (
-        ("removals", receipt.removals),
-        ("payloadSha256", receipt.payload_sha256),
-        ("repeated", receipt.repeated),
-    ):
-        if value is not None:
-            document[name] = value
-    return orjson.dumps(document)
+    rare = {"removals": receipt.removals, "payloadSha256": receipt.payload_sha256, "repeated": receipt.repeated}
+    return orjson.dumps(document | {name: value for name, value in rare.items() if value is not None})

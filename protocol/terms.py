@@ -1,7 +1,7 @@
 """The terms of access: what an access type needs beside itself, and how a schedule is written."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
@@ -51,7 +51,7 @@ NO_TERMS = Terms()
 """An intercom user has no access type (Fluss's own API omits it for 6-digit ids)."""
 
 
-def terms_of(permission: Any, starts_at: int | None, ends_at: int | None, schedule: Any) -> Terms | TermsFault:
+def terms_of(permission: object, starts_at: int | None, ends_at: int | None, schedule: object) -> Terms | TermsFault:
     """The terms that permission, dates (epoch ms) and schedule make, or the first reason why they make none.
 
     Only visitors have dates: required for Temporary, honoured for Repeat, without meaning for permanent residents.
@@ -59,7 +59,7 @@ def terms_of(permission: Any, starts_at: int | None, ends_at: int | None, schedu
     if permission is None:
         return TermsFault(Fault.MISSING_PERMISSION, "permission", "a Fluss+ needs an access type, such as Always")
     try:
-        known = Permission(permission)
+        known = Permission(permission)  # type: ignore[arg-type]  # whatever the sender wrote
     except ValueError:
         return TermsFault(
             Fault.INVALID_PERMISSION, "permission", f"{_quoted(permission)} is not one of {', '.join(Permission)}"
@@ -79,7 +79,7 @@ def terms_of(permission: Any, starts_at: int | None, ends_at: int | None, schedu
     return Terms(known)
 
 
-def canonical_schedule(schedule: Any) -> str | TermsFault:
+def canonical_schedule(schedule: object) -> str | TermsFault:
     """A schedule as canonical JSON (days in week order, once each; windows sorted), or what is wrong with it."""
     try:
         windows = _windows.validate_python(schedule)
@@ -110,8 +110,6 @@ def _schedule_words(error: str) -> str:
     return 'a schedule is a list such as [{"days": ["mon"], "from": "09:00", "until": "17:00"}]'
 
 
-def _quoted(value: Any, most: int = 40) -> str:
+def _quoted(value: object, most: int = 40) -> str:
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}…"
-
-

@@ -13,11 +13,13 @@ from pydantic_core import core_schema
 
 from protocol.codec import Part
 from protocol.invites import MAX_NAME, MAX_NOTES, TERM_FIELDS, Invitee, Revocation
-from protocol.mobile import Numbers, Unassigned, Unusable
+from protocol.mobile import Numbers, Unassigned
 from protocol.terms import Terms, TermsFault, terms_of
 from protocol.vocabulary import Caution, Fault
 
-_hole = GetPydanticSchema(lambda kind, build: core_schema.with_default_schema(build(kind), default=None, on_error="default"))
+_hole = GetPydanticSchema(
+    lambda kind, build: core_schema.with_default_schema(build(kind), default=None, on_error="default")
+)
 _invitee = TypeAdapter(Invitee)
 _invitees: TypeAdapter[list[Invitee | None]] = TypeAdapter(list[Annotated[Invitee | None, _hole]])
 _revocations: TypeAdapter[list[Revocation | None]] = TypeAdapter(list[Annotated[Revocation | None, _hole]])
@@ -141,7 +143,7 @@ def _own_terms(part: Part, row: Invitee) -> Terms | TermsFault:
 _NOT_AN_OBJECT = ItemFault(Fault.SCHEMA, None, "an item is a JSON object")
 
 
-def _mended(raw: Any, item: int, faults: dict[int, ItemFault]) -> Invitee | None:
+def _mended(raw: object, item: int, faults: dict[int, ItemFault]) -> Invitee | None:
     """The row after normalising its texts, or None with its fault noted."""
     if not isinstance(raw, dict):
         faults[item] = _NOT_AN_OBJECT
@@ -173,15 +175,17 @@ def _explained(raw: dict[str, Any], invalid: ValidationError) -> ItemFault:
 
 def _mobile_fault(raw: dict[str, Any]) -> ItemFault:
     missing = raw.get("mobile") is None
-    return ItemFault(Fault.INVALID_MOBILE, "mobile", "the number is missing" if missing else "a number is written as text")
+    return ItemFault(
+        Fault.INVALID_MOBILE, "mobile", "the number is missing" if missing else "a number is written as text"
+    )
 
 
-def _mobile_text(raw: Any) -> str:
+def _mobile_text(raw: object) -> str:
     """The number as written, so that also a rejected row says whom it names; empty where it names nobody."""
     mobile = raw.get("mobile") if isinstance(raw, dict) else None
     return mobile if isinstance(mobile, str) else ""
 
 
 def _blames_mobile(fault: ItemFault | None) -> bool:
-    """Whether an unusable number is the item's fault to report: it comes first, unless the item has no number at all."""
+    """Whether an unusable number is the fault to report: it comes first, unless the item has no number at all."""
     return fault is None or not (fault.code is Fault.INVALID_MOBILE or fault is _NOT_AN_OBJECT)

@@ -17,16 +17,16 @@ _WORDS = {
     NAME: "full name, name and surname, user name, display name, contact name, name, naam, resident, tenant",
     FIRST_NAME: "first name, first names, given name, forename, voornaam, initials",
     SURNAME: "surname, last name, family name, van",
-    MOBILE: "mobile, mobile number, mobile no, mobile phone, cell, cellphone, cell phone number, cell number, cell no,"
-    " cellular, selfoon, selnommer, whatsapp, whatsapp number, msisdn, phone, phone number, phone no, phone 1 value,"
-    " contact number, contact no, telephone, telephone number, telefoon, tel, tel no, number, nommer",
+    MOBILE: "mobile, mobile phone, cell, cell phone, cellular, sel, selfoon, whatsapp, msisdn, phone, phone 1 value,"
+    " contact number, contact no, contact nr, telephone, telefoon, tel, number, nommer",
     NOTES: "notes, note, notas, comment, comments, kommentaar, remark, remarks, description,"
-    " unit, unit number, unit no, eenheid, flat, apartment, house, house number, stand",
+    " unit, eenheid, flat, apartment, house, stand",
 }
+_NUMBER_OF = re.compile(r"(?<=.)(?:number|nommer|no|nr)$")
 _PLAIN_NAMES = ("name", "naam")
 _HEADER_WITHIN = 10
 _LONGEST = 60
-_SAMPLE = 1_000
+_SAMPLE = 100
 
 
 def _key(word: str) -> str:
@@ -37,6 +37,12 @@ def _key(word: str) -> str:
 
 
 _ROLES = {_key(word): (role, rank) for role, words in _WORDS.items() for rank, word in enumerate(words.split(","))}
+
+
+def _role(word: str) -> tuple[str, int]:
+    """The role a heading names and how many surer words there are for it; `Cell No.` counts as `Cell`."""
+    key = _key(word)
+    return _ROLES.get(key) or _ROLES.get(_NUMBER_OF.sub("", key)) or (SKIPPED, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ def named_columns(words: Sequence[str]) -> tuple[str, ...]:
     """
     best: dict[str, tuple[int, int]] = {}
     for column, word in enumerate(words):
-        role, rank = _ROLES.get(_key(word), (SKIPPED, 0))
+        role, rank = _role(word)
         if role != SKIPPED and (role not in best or rank < best[role][0]):
             best[role] = rank, column
     if NAME in best and SURNAME in best and _key(words[best[NAME][1]]) in _PLAIN_NAMES:
@@ -82,13 +88,13 @@ def named_columns(words: Sequence[str]) -> tuple[str, ...]:
 def assigned_columns(words: Sequence[str], source: str) -> Columns:
     """The columns a person has listed, such as `name,mobile,notes`; `-` or nothing skips one. Raises ContactsError."""
     for word in words:
-        if word.strip(" -") and _key(word) not in _ROLES:
+        if word.strip(" -") and _role(word)[0] == SKIPPED:
             raise ContactsError(
                 f"{source}: {word.strip()!r} in the list of columns is none of name, first name, surname, mobile,"
                 " notes; write - for a column to skip"
             )
     roles = named_columns(words)
-    if len([role for role in roles if role != SKIPPED]) < len([word for word in words if _key(word)]):
+    if sum(role != SKIPPED for role in roles) < sum(bool(_key(word)) for word in words):
         raise ContactsError(f"{source}: the list of columns names one of them twice: give each once, - for the others")
     if MOBILE not in roles:
         raise ContactsError(

@@ -161,7 +161,7 @@ def _read(
 
 
 def _likely_delimiter(lines: Sequence[str], source: str) -> str:
-    """The delimiter that shows a header, then leaves most rows a number in a cell of its own, then divides most rows."""
+    """The delimiter that shows a header, else gives most rows a number in its own cell, else divides most rows."""
     fitness: dict[str, tuple[int, int, int]] = {}
     for delimiter in DELIMITERS:
         sample: list[Row] = []

@@ -66,12 +66,14 @@ def _workbook(data: bytes) -> str | None:
 def _decoded(data: bytes, source: str) -> tuple[str, str]:
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
+            body = data[len(mark) :]
             try:
-                return data[len(mark) :].decode(encoding), encoding
+                return body.decode(encoding), encoding
             except UnicodeDecodeError as broken:
+                line = body[: broken.start].decode(encoding).count("\n") + 1
                 raise ContactsError(
-                    f"{source} says it is {encoding.upper()}, but byte {len(mark) + broken.start} is not:"
-                    " it may be damaged or cut off; save as CSV again"
+                    f"{source} says it is {encoding.upper()}, but line {line} is not: it may be damaged or cut off;"
+                    " save as CSV again"
                 ) from None
     try:
         return data.decode("utf-8"), "utf-8"

@@ -25,7 +25,7 @@ _AGAIN = "type it again in a column formatted as text"
 
 
 def looks_like_number(cell: str) -> bool:
-    """Whether a cell seems meant as a telephone number, be it faulty or ruined: 5 to 17 digits and their punctuation."""
+    """Whether a cell seems meant as a number to call, even faulty or ruined: 5 to 17 digits and their punctuation."""
     if len(cell) > _LONGEST:
         return False
     if _WRITTEN.fullmatch(cell):
@@ -39,12 +39,15 @@ def find_ruins(written: Sequence[str], readings: Sequence[Reading], numbers: Num
     `readings` is what `numbers`, for `region`, made of the cells as they stand. Digits alone, as a spreadsheet writes
     an amount, have lost something when a 0 in front makes them the number they are, or when only a + makes them one.
     """
-    zeroed = numbers.read_many([f"0{cell}" if _BARE.fullmatch(cell) else "" for cell in written])
-    signed = numbers.read_many([f"+{cell}" if _BARE.fullmatch(cell) else "" for cell in written])
-    optional = region in ZERO_OFTEN_LEFT_OUT
+    meant = [_digits(reading) for reading in readings]
+    # Digits that are read as they stand, country code and all, have lost nothing.
+    bare = [_BARE.fullmatch(cell) and str(digits) != cell for cell, digits in zip(written, meant, strict=True)]
+    zeroed = numbers.read_many([f"0{cell}" if alone else "" for cell, alone in zip(written, bare, strict=True)])
+    signed = numbers.read_many([f"+{cell}" if alone else "" for cell, alone in zip(written, bare, strict=True)])
     return [
-        _shape_ruin(cell) or _loss(cell, _digits(reading), _digits(zero), _digits(sign), zero_optional=optional)
-        for cell, reading, zero, sign in zip(written, readings, zeroed, signed, strict=True)
+        _shape_ruin(cell)
+        or _loss(cell, digits, _digits(zero), _digits(plus), zero_optional=region in ZERO_OFTEN_LEFT_OUT)
+        for cell, digits, zero, plus in zip(written, meant, zeroed, signed, strict=True)
     ]
 
 

@@ -48,8 +48,10 @@ def read_rows(lines: Sequence[str], delimiter: str, source: str) -> Iterator[Row
 
     The guard is the apostrophe that the gateway's export puts before `=`, `+`, `-`, `@` and tab, so that no spreadsheet
     runs the cell: `'+27824511234` is read as `+27824511234`; any other apostrophe stays. Raises ContactsError for a
-    quotation mark that is not closed, a cell past the csv module's limit, and over MAX_ROWS or MAX_COLUMNS.
+    quotation mark that is not closed, a cell past the csv module's limit, and over MAX_ROWS, MAX_LINES or MAX_COLUMNS.
     """
+    if len(lines) > MAX_LINES:
+        raise ContactsError(f"{source} has more than {MAX_LINES:,} lines: split it into several files")
     reader = csv.reader(lines, strict=True, delimiter=delimiter, skipinitialspace=True)
     number = held = 0
     while True:
@@ -70,7 +72,7 @@ def read_rows(lines: Sequence[str], delimiter: str, source: str) -> Iterator[Row
             raw = alone
         if len(raw) > MAX_COLUMNS:
             raise ContactsError(
-                f"{source}, row {number} has more than {MAX_COLUMNS:,} cells: is this a list of people?"
+                f"{source}, row {number} has more than {MAX_COLUMNS:,} cells: keep name, mobile and notes, and save again"
             )
         cells = tuple(_cell(written) for written in raw)
         if any(cells):

@@ -1,7 +1,7 @@
 """Apply: a group of parts in one transaction, with the ledger, the list and the reports.
 
-All there or nothing: what a part does to the list, its ledger entry and its reports commit together, and parts that wait
-together share the commit.
+All there or nothing: what a part does to the list, its ledger entry and its reports commit together, and parts that
+wait together share the commit.
 """
 
 import asyncio
@@ -19,9 +19,14 @@ from storage.changes import expire_due
 from storage.database import Transaction
 from storage.ledger import Admitted, Batch, Ledger, Seen
 from storage.merge import Device, Result, View, merge, result_extras, unknown_device
-from storage.origins import Origin, Origins
+from storage.origins import Origins
 from storage.outbox import Desk
 from storage.replace import Guard, finish
+
+
+_ADD = """
+INSERT INTO additions VALUES (?, ?, ?) ON CONFLICT (batch, device) DO UPDATE SET added = added + excluded.added
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,9 @@ async def _look(
 ) -> dict[str, View]:
     """Everything the parts need to know of the lists they name, with a few statements per device."""
     views: dict[str, View] = {}
-    standing = {n: (rev, old) for n, rev, old in await transaction.fetch("SELECT device, revision, replaced FROM devices")}
+    standing = {
+        n: (rev, old) for n, rev, old in await transaction.fetch("SELECT device, revision, replaced FROM devices")
+    }
     replacing = {batch.number for _, batch in admitted if batch.mode is Mode.REPLACE}
     for device_id in dict.fromkeys(device_id for roll, _ in admitted for device_id in roll.part.device_ids):
         device = devices.get(device_id)
@@ -186,9 +193,11 @@ async def _write(transaction: Transaction, view: View, origins: Origins) -> None
             moves += _move(view, origins, number, mobiles)
     await userlist.put(transaction, view.written.values())
     await userlist.move(transaction, device, moves)
-    await transaction.execute("UPDATE devices SET revision = max(revision, ?) WHERE device = ?", (view.revision, device))
+    await transaction.execute(
+        "UPDATE devices SET revision = max(revision, ?) WHERE device = ?", (view.revision, device)
+    )
     await transaction.many(
-        "INSERT INTO additions VALUES (?, ?, ?) ON CONFLICT (batch, device) DO UPDATE SET added = added + excluded.added",
+        _ADD,
         [(batch, device, added) for batch, added in view.added.items()],
     )
 
@@ -231,7 +240,9 @@ def _runs(device_id: str, mobiles: Sequence[int | None], results: Sequence[Resul
     for result, alike in groupby(results):
         count = len(list(alike))
         runs.append(
-            Run(device_id, first, result.outcome, result.status, mobiles[first : first + count], **result_extras(result))
+            Run(
+                device_id, first, result.outcome, result.status, mobiles[first : first + count], **result_extras(result)
+            )
         )
         first += count
     return runs

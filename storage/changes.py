@@ -16,7 +16,9 @@ _PENDING = """
 SELECT origin, device_id FROM users JOIN devices USING (device)
 WHERE device = ? AND mobile = ? AND status = 'Pending' AND coalesce(deadline > ?, 1)
 """
-_ACCEPT = "UPDATE users SET status = 'Active', accepted = 1, deadline = ends_at, changed_at = ? WHERE device = ? AND mobile = ?"
+_ACCEPT = """
+UPDATE users SET status = 'Active', accepted = 1, deadline = ends_at, changed_at = ? WHERE device = ? AND mobile = ?
+"""
 MOST_AT_ONCE = 20_000
 
 

@@ -157,7 +157,7 @@ class Database:
             return
         if version > latest:
             raise SchemaFault(
-                f"{self.path} has schema version {version}, this program knows {latest}: install the newer version again"
+                f"{self.path} has schema version {version}, this program knows {latest}: install the newer one again"
             )
         if version > 0:
             await self._snapshot(connection, version)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -12,6 +13,7 @@ from storage.database import Transaction
 _BATCHES = """
 SELECT batch, batch_id, revision, parts, mode, device_ids, applied, touched_at, stage, unnamed FROM batches
 """
+_NAMED = "batch_id IN (SELECT value FROM json_each(?)) OR revision IN (SELECT value FROM json_each(?))"
 _UPSERT = """
 INSERT INTO batches (batch, batch_id, revision, parts, mode, device_ids, applied, touched_at, stage, unnamed)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -90,7 +92,7 @@ class Ledger:
         ((last,),) = await transaction.fetch("SELECT coalesce(max(batch), 0) FROM batches")
         ledger = cls(transaction, last + 1, now)
         rows = await transaction.fetch(
-            f"{_BATCHES} WHERE batch_id IN (SELECT value FROM json_each(?)) OR revision IN (SELECT value FROM json_each(?))",
+            f"{_BATCHES} WHERE {_NAMED}",
             (_json([part.batch_id for part in parts]), _json([part.revision for part in parts])),
         )
         for row in rows:
@@ -152,9 +154,7 @@ class Ledger:
 
     def _begin(self, part: Part) -> Batch:
         devices = tuple(sorted(part.device_ids))
-        batch = Batch(
-            self._next, part.batch_id, part.revision, part.parts, part.mode, devices, 0, self._now, "open", 0
-        )
+        batch = Batch(self._next, part.batch_id, part.revision, part.parts, part.mode, devices, 0, self._now, "open", 0)
         self._next += 1
         self._know(batch)
         return batch
@@ -197,12 +197,10 @@ async def forget(transaction: Transaction, before: int) -> int:
     return await transaction.execute(f"DELETE FROM batches WHERE {old}", (before,))
 
 
-def batch_of(row: Sequence[object]) -> Batch:
+def batch_of(row: tuple[Any, ...]) -> Batch:
     """A batch from its row."""
-    number, batch_id, revision, parts, mode, devices, applied, touched_at, stage, unnamed = row
-    return Batch(
-        number, batch_id, revision, parts, Mode(mode), tuple(orjson.loads(devices)), applied, touched_at, stage, unnamed  # type: ignore[arg-type]  # STRICT columns
-    )
+    number, batch_id, revision, parts, mode, devices, *rest = row
+    return Batch(number, batch_id, revision, parts, Mode(mode), tuple(orjson.loads(devices)), *rest)
 
 
 def _row(batch: Batch) -> tuple[object, ...]:

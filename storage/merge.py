@@ -238,7 +238,9 @@ class _Merge:
         where = "an earlier part of this batch" if first is None else f"item {first}"
         if first is not None and first >= len(self.roll.part.invitees):
             where += ", which revokes it"
-        return self._rejected(item, ItemFault(Fault.DUPLICATE_IN_BATCH, "mobile", f"the number already stands in {where}"))
+        return self._rejected(
+            item, ItemFault(Fault.DUPLICATE_IN_BATCH, "mobile", f"the number already stands in {where}")
+        )
 
     def _rejected(self, item: int, fault: ItemFault) -> Result:
         return Result(Outcome.REJECTED, self.view.status(self.roll.mobiles[item]), fault)

@@ -61,7 +61,7 @@ class Origin:
             self.digest = (self.digest - digest_sum(mobiles, self.revision)) % MODULUS
 
     def turn(self, before: Status, after: Status, users: int) -> None:
-        """This many users changed their status and kept their origin."""
+        """So many users changed their status and kept their origin."""
         self.counts[before] = self.counts.get(before, 0) - users
         self.counts[after] = self.counts.get(after, 0) + users
 
@@ -83,7 +83,9 @@ class Origins:
     def __getitem__(self, number: int) -> Origin:
         return self._known[number]
 
-    def new(self, device: int, batch: int, revision: int, body: bytes | None = None, invited_by: str | None = None) -> Origin:
+    def new(
+        self, device: int, batch: int, revision: int, body: bytes | None = None, invited_by: str | None = None
+    ) -> Origin:
         """A fresh origin without users."""
         origin = Origin(self._next, device, batch, revision, body, invited_by)
         self._known[origin.number] = origin
@@ -94,7 +96,9 @@ class Origins:
         """Make these origins known."""
         missing = [number for number in numbers if number not in self._known]
         if missing:
-            await self._take(f"{_SELECT} WHERE origin IN (SELECT value FROM json_each(?))", orjson.dumps(missing).decode())
+            await self._take(
+                f"{_SELECT} WHERE origin IN (SELECT value FROM json_each(?))", orjson.dumps(missing).decode()
+            )
 
     async def of_device(self, device: int) -> list[Origin]:
         """Every origin of a device."""

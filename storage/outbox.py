@@ -1,7 +1,7 @@
 """The outbox: everything the gateway has to say waits here, and is kept after it was sent.
 
-A broker's acknowledgement is not the cloud's, so a report stays for as long as the retention says, and is sent again when
-asked for.
+A broker's acknowledgement is not the cloud's, so a report stays for as long as the retention says, and is sent again
+when asked for.
 """
 
 from collections.abc import Iterable, Sequence
@@ -118,7 +118,10 @@ def resends(reader: Reader) -> list[Resend]:
 
 def replies(reader: Reader, most: int) -> list[tuple[int, bytes]]:
     """Up to `most` replies to commands that wait to be sent, with their numbers."""
-    return [(number, body) for number, body in reader.fetch("SELECT reply, body FROM replies ORDER BY reply LIMIT ?", (most,))]
+    return [
+        (number, body)
+        for number, body in reader.fetch("SELECT reply, body FROM replies ORDER BY reply LIMIT ?", (most,))
+    ]
 
 
 async def reply(transaction: Transaction, body: bytes) -> None:
@@ -129,7 +132,7 @@ async def reply(transaction: Transaction, body: bytes) -> None:
 async def sent(
     transaction: Transaction, through: int, resent: Sequence[int], replied: Sequence[int], latest: int | None
 ) -> None:
-    """Note what the broker has taken: reports through a number, whole resends, and replies; and a moment that is past."""
+    """Note what the broker has taken: reports through a number, whole resends, replies; and a moment that is past."""
     await transaction.execute(
         "UPDATE store SET sent = max(sent, ?), latest = max(latest, coalesce(?, latest))", (through, latest)
     )
@@ -180,10 +183,12 @@ def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
 async def prune(transaction: Transaction, before: int, most_bytes: int) -> int:
     """Forget reports older than `before` that were sent, and the oldest over `most_bytes`; how many went.
 
-    Over the bound go first those the cloud has acknowledged, then those sent, and only then unsent ones: `state` names the
-    oldest report, so the cloud sees a gap.
+    Over the bound go first those the cloud has acknowledged, then those sent, and only then unsent ones: `state` names
+    the oldest report, so the cloud sees a gap.
     """
-    gone = await transaction.execute("DELETE FROM reports WHERE at < ? AND report <= (SELECT sent FROM store)", (before,))
+    gone = await transaction.execute(
+        "DELETE FROM reports WHERE at < ? AND report <= (SELECT sent FROM store)", (before,)
+    )
     ((size, acknowledged_through, sent_through),) = await transaction.fetch(
         "SELECT coalesce((SELECT sum(length(body) + 64) FROM reports), 0), acknowledged, sent FROM store"
     )
@@ -191,7 +196,8 @@ async def prune(transaction: Transaction, before: int, most_bytes: int) -> int:
         if size <= most_bytes:
             break
         rows = await transaction.fetch(
-            "SELECT report, length(body) + 64 FROM reports WHERE report <= coalesce(?, report) ORDER BY report", (bound,)
+            "SELECT report, length(body) + 64 FROM reports WHERE report <= coalesce(?, report) ORDER BY report",
+            (bound,),
         )
         last = 0
         for report, length in rows:

@@ -16,7 +16,7 @@ from storage.outbox import Desk
 _ABSENTEES = """
 SELECT mobile, status, origin FROM users
 WHERE device = ? AND status IS NOT NULL AND permission IS NOT ? AND origin IN (SELECT value FROM json_each(?))
-    AND NOT EXISTS (SELECT 1 FROM spared WHERE spared.batch = ? AND spared.device = users.device AND spared.mobile = users.mobile)
+    AND mobile NOT IN (SELECT spared.mobile FROM spared WHERE spared.batch = ? AND spared.device = users.device)
 ORDER BY mobile
 """
 _BURY = """

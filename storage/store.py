@@ -51,12 +51,14 @@ def device_states(reader: Reader) -> dict[str, DeviceState]:
         digests[device] = (digests.get(device, 0) + digest) % MODULUS
     return {
         device_id: DeviceState(*counts.get(device, (0, 0, 0)), revision, replaced, digests.get(device, 0))
-        for device, device_id, revision, replaced in reader.fetch("SELECT device, device_id, revision, replaced FROM devices")
+        for device, device_id, revision, replaced in reader.fetch(
+            "SELECT device, device_id, revision, replaced FROM devices"
+        )
     }
 
 
 def held_batches(reader: Reader, devices: Mapping[str, DeviceState]) -> list[Batch]:
-    """Batches whose removals wait for a confirming command; a newer completed replace of a device ends the wait there."""
+    """Batches whose removals wait for a confirming command; a newer completed replace of a device ends the wait."""
     return [
         batch
         for batch in map(batch_of, reader.fetch(_HELD))

@@ -9,8 +9,8 @@ from protocol.vocabulary import Status
 from storage.database import Transaction
 
 COLUMNS = (
-    "device, mobile, origin, changed_at, status, accepted, permission, starts_at, ends_at, schedule, name, notes, units, "
-    "wifi, deadline"
+    "device, mobile, origin, changed_at, status, accepted, permission, starts_at, ends_at, schedule, name, notes, "
+    "units, wifi, deadline"
 )
 _GLANCE = """
 SELECT mobile, origin, status FROM json_each(?) AS named

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +24,8 @@ hypothesis.settings.load_profile("ci" if IN_CI else "here")
 def gone_if_missing(name: str, found: object) -> None:
     """Skip the test where a program is not installed; fail it in CI, where nothing may be skipped for that."""
     if not found:
-        reason = f"NOT TESTED: {name} is missing on this machine (apt-get install {name})"
-        pytest.fail(f"{reason}; in CI that is a failure") if IN_CI else pytest.skip(reason)
+        reason = f"{name} is not installed on this machine: apt-get install {name}"
+        pytest.fail(f"{reason} (in CI a failure, not a skip)") if IN_CI else pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +51,17 @@ def mosquitto(mosquitto_installed: None, tmp_path: Path) -> Iterator[Mosquitto]:
 def authority(tmp_path: Path) -> Authority:
     """A certificate authority that nobody else trusts."""
     return Authority(tmp_path / "authority")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was not tested is said once for each reason, and not passed over."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.getreports("skipped")
+        if isinstance(report.longrepr, tuple)
+    )
+    for reason, tests in reasons.items():
+        terminalreporter.write_line(f"{tests} skipped: {reason}", yellow=True, bold=True)
 
 
 def pytest_unconfigure() -> None:

@@ -121,6 +121,22 @@ def test_config_is_looked_for_in_etc_by_default() -> None:
     assert "/etc/fluss-agent/agent.toml" in done.stdout
 
 
+def test_zones_of_the_board_decide_nothing(file: Path) -> None:
+    """Neither which zones there are, nor what they mean: here, a broken one and one too many."""
+    for name in ("Asia/Kathmandu", "Mars/Olympus"):
+        zone = file.parent / "zones" / name
+        zone.parent.mkdir(parents=True)
+        zone.write_bytes(b"TZif")
+    env = environment(PYTHONTZPATH=str(file.parent / "zones"))
+
+    file.write_text(edited(MINIMAL, "Europe/London", "Asia/Kathmandu"))
+    assert fluss_agent("check-config", "--config", file, env=env).returncode == exits.OK
+    file.write_text(edited(MINIMAL, "Europe/London", "Mars/Olympus"))
+    done = fluss_agent("check-config", "--config", file, env=env)
+    assert done.returncode == exits.CONFIG
+    assert "'Mars/Olympus' is not a time zone" in done.stderr
+
+
 def test_missing_config_is_one_clear_line(tmp_path: Path) -> None:
     done = fluss_agent("check-config", "--config", tmp_path / "no.toml")
     assert done.returncode == exits.CONFIG

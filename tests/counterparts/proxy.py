@@ -79,9 +79,11 @@ class Proxy:
             self.accepted += 1
             from_broker, to_broker = await asyncio.open_connection(self.host, self._target)
             ends.append(to_broker)
-            await asyncio.gather(self._forward(from_client, to_broker), self._forward(from_broker, to_client))
-        except OSError:
-            pass  # a side that broke, or a broker that is down: the other side sees a reset
+            async with asyncio.TaskGroup() as ways:
+                ways.create_task(self._forward(from_client, to_broker))
+                ways.create_task(self._forward(from_broker, to_client))
+        except* (OSError, asyncio.CancelledError):
+            pass  # a side that broke, a broker that is down, or a cut: both sides see a reset
         finally:
             self._links.discard(link)
             for end in ends:

@@ -1,4 +1,4 @@
-"""The link over a real broker, in both versions of MQTT: nothing lost, nothing out of order, nothing acknowledged late."""
+"""The link over a real broker, in both versions of MQTT: nothing lost, nothing out of order, no late acknowledgement."""
 
 import asyncio
 import hashlib
@@ -87,6 +87,13 @@ async def receive(link: Link, count: int) -> list[Delivery]:
     return deliveries
 
 
+async def acknowledge(link: Link, deliveries: list[Delivery]) -> None:
+    """Return when the broker has the acknowledgements: it answers a publish after what was sent before it."""
+    for delivery in deliveries:
+        delivery.acknowledge()
+    await link.publish("fluss/v1/gw-1/events", b"")
+
+
 def payloads(deliveries: list[Delivery]) -> list[bytes | None]:
     return [delivery.payload for delivery in deliveries]
 
@@ -99,9 +106,9 @@ async def test_messages_arrive_in_order_and_are_gone_once_acknowledged(mosquitto
         await send(mosquitto, *NUMBERS)
         got: list[bytes | None] = []
         while len(got) < len(NUMBERS):
-            for delivery in await receive(link, 1):
-                got.append(delivery.payload)
-                delivery.acknowledge()
+            some = await receive(link, 1)
+            got += payloads(some)
+            await acknowledge(link, some)
         assert got == NUMBERS
 
     async with connected(new_link(address)) as link:
@@ -118,8 +125,7 @@ async def test_messages_come_again_in_order_until_they_are_acknowledged(mosquitt
     async with connected(new_link(address)) as link:
         again = await receive(link, len(some))
         assert payloads(again) == some
-        for delivery in again[:5]:
-            delivery.acknowledge()
+        await acknowledge(link, again[:5])
 
     async with connected(new_link(address)) as link:
         assert payloads(await receive(link, len(some) - 5)) == some[5:]
@@ -167,8 +173,7 @@ async def test_oversized_payload_comes_as_size_and_digest(mosquitto: Mosquitto, 
         assert (dropped.payload, dropped.size) == (None, 3 << 20)
         assert dropped.sha256 == hashlib.sha256(huge).hexdigest()
         assert kept.payload == b"small"
-        dropped.acknowledge()
-        kept.acknowledge()
+        await acknowledge(link, [dropped, kept])
 
     async with connected(new_link(address)) as link:
         await send(mosquitto, b"last")
@@ -187,11 +192,13 @@ async def test_publishing_returns_once_the_broker_has_it(mosquitto: Mosquitto, a
 
 async def test_publishing_at_once_keeps_to_what_the_broker_takes(tmp_path: Path, mosquitto_installed: None) -> None:
     """A broker of MQTT 5 disconnects whoever exceeds its Receive Maximum; paho does not look at it."""
-    async with Mosquitto(tmp_path, settings=["max_inflight_messages 3"]) as broker:
-        async with connected(new_link(Address(broker.host, broker.port, "gw-1"))) as link:
-            assert link.window == 3
-            await asyncio.gather(*(link.publish("fluss/v1/gw-1/receipts", payload) for payload in NUMBERS))
-            assert await link.connected() == 1
+    async with (
+        Mosquitto(tmp_path, settings=["max_inflight_messages 3"]) as broker,
+        connected(new_link(Address(broker.host, broker.port, "gw-1"))) as link,
+    ):
+        assert link.window == 3
+        await asyncio.gather(*(link.publish("fluss/v1/gw-1/receipts", payload) for payload in NUMBERS))
+        assert await link.connected() == 1
 
 
 async def test_publishing_without_a_connection_is_refused_and_never_sent_later(
@@ -233,8 +240,7 @@ async def test_link_returns_by_itself_when_the_broker_was_killed(mosquitto: Mosq
 
         [again] = await receive(link, 1)
         assert again.payload == b"part"
-        before.acknowledge()  # of the connection before: it must not reach the broker
-        await link.publish(STATE, b"{}")
+        await acknowledge(link, [before])  # of the connection before: it must not reach the broker
 
     async with connected(new_link(address)) as link:
         assert payloads(await receive(link, 1)) == [b"part"]
@@ -256,8 +262,7 @@ async def test_late_acknowledgement_does_not_swallow_the_next_message(
             [new] = await receive(link, 1)
             assert old.packet_id == new.packet_id
 
-            old.acknowledge()
-            await link.publish(STATE, b"{}")  # what was sent before its acknowledgement has arrived
+            await acknowledge(link, [old])
 
         async with connected(new_link(address)) as link:
             assert payloads(await receive(link, 1)) == [b"new"]

@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from phonenumbers import NumberParseException, PhoneNumberType
 
 from benchmarks.numbers import REGIONS, by_library, disagreements, hostile
-from protocol.mobile import Numbers, Reading, Unassigned, Unusable
+from protocol.mobile import LONGEST, Numbers, Reading, Unassigned, Unusable
 
 homes = st.sampled_from(REGIONS)
 anything = st.text(st.characters(codec=None), max_size=60)
-like_numbers = st.text("+0123456789 -().()\N{NO-BREAK SPACE}/x*#,;=eE\n\t０１٢\u200b\ud800", max_size=30)
+pieces = [*"0123456789+-.()/x*#,;=eE\n\t\uff10\uff12\u200b\ud800", *" " * 5]
+pieces += ["+27", "27", "00", "011", "(0)", "82", "34", "7911", ".0"]
+like_numbers = st.lists(st.sampled_from(pieces), max_size=20).map("".join)
 generated = st.builds(hostile, st.randoms(use_true_random=False), homes)
 numbers = st.one_of(anything, like_numbers, generated)
 
@@ -22,7 +24,7 @@ def number_in(reading: Reading) -> int | None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_read_many_agrees_with_the_library_on_generated_numbers(seed: int) -> None:
-    """A hundredth of what `python -m benchmarks.numbers --agreement` is for, the same every time."""
+    """`python -m benchmarks.numbers --agreement 1000000` does the same for longer."""
     assert list(disagreements(15_000, seed)) == []
 
 
@@ -50,7 +52,7 @@ def test_read_keeps_an_invalid_number_only_if_it_is_as_long_as_an_example_of_its
     region: str, written: str
 ) -> None:
     reading = Numbers(region).read(written)
-    if "(0)" in written or isinstance(reading, int):
+    if "(0)" in written or len(written.strip()) > LONGEST or isinstance(reading, int):
         return
     try:
         number = phonenumbers.parse(written.strip(), region)
@@ -68,9 +70,11 @@ def test_read_keeps_an_invalid_number_only_if_it_is_as_long_as_an_example_of_its
     assert isinstance(reading, Unassigned) == (long_enough and not ruined)
 
 
-@given(st.integers(0, 10**9 - 1), st.lists(st.sampled_from(" -().\N{NO-BREAK SPACE}"), min_size=9, max_size=9))
+@given(
+    st.integers(810_000_000, 869_999_999), st.lists(st.sampled_from(" -().\N{NO-BREAK SPACE}"), min_size=9, max_size=9)
+)
 def test_read_is_the_same_however_a_number_is_spaced(national: int, marks: list[str]) -> None:
-    digits = f"{national:09}"
-    spaced = "".join(digit + mark for digit, mark in zip(digits, marks, strict=True)).replace("(0)", "0")
+    digits = str(national)
+    spaced = "".join(digit + mark for digit, mark in zip(digits, marks, strict=True))
     reader = Numbers("ZA")
     assert number_in(reader.read(f"+27{spaced}")) == number_in(reader.read(f"+27{digits}"))

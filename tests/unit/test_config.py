@@ -165,19 +165,6 @@ def test_file_that_is_empty_or_broken(home: Path) -> None:
     )
 
 
-def test_zones_come_from_the_pinned_package_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A board's own zone files, where it has any, decide nothing: not which zones exist, not what they mean."""
-    for name in ("Mars/Olympus", "Asia/Kathmandu"):
-        (home / "zones" / name).parent.mkdir(parents=True, exist_ok=True)
-        (home / "zones" / name).write_bytes(b"not even a zone file")
-    monkeypatch.setenv("PYTHONTZPATH", str(home / "zones"))
-    (device,) = loaded(home, edited(MINIMAL, "Europe/London", "Asia/Kathmandu")).devices
-    assert device.timezone.key == "Asia/Kathmandu"
-    assert complaint(home, edited(MINIMAL, "Europe/London", "Mars/Olympus")).startswith(
-        "devices[0].timezone: 'Mars/Olympus' is not a time zone"
-    )
-
-
 def keys_of_concern(config: Config) -> list[str]:
     return [concern.key for concern in concerns(config)]
 
