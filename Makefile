@@ -51,6 +51,10 @@ lint: .venv/.ready  ## style, types and the direction of imports alone
 	@$(say) 'Direction of imports'
 	@.venv/bin/lint-imports --no-logo
 
+.PHONY: docs
+docs: .venv/.ready  ## write the generated reference anew: docs/asyncapi.json and the tables of docs/PROTOCOL.md
+	@.venv/bin/python -m docs.generate
+
 # Compiled by the oldest Python supported, which needs the most. Only the public index is asked, whatever this machine's
 # pip is told: a hash of a wheel that lies on one machine alone is of no use to another.
 COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND='make lock' \

@@ -81,6 +81,9 @@ class Address:
     password_file: Path | None = None
     tls: Tls | None = None
     keepalive_s: int = 30
+    """How long nothing may be heard of the broker before it is asked."""
+    answer_s: int = 8
+    """How long it may take to answer that."""
     session_expiry_s: int = 7 * 86_400
     """How long the broker keeps the session of a gateway that is away (MQTT 5; in 3.1.1 the broker decides)."""
     receive_maximum: int = 32
@@ -199,9 +202,7 @@ def garbled(address: Address) -> Failure:
 
 def broke(address: Address, detail: str) -> Failure:
     """A connection that ended with an error of its socket."""
-    # A broker may look at our certificate only after its own half of the handshake.
-    hint = "; check mqtt.cert_file and mqtt.key_file" if address.tls is not None and "alert" in detail.lower() else ""
-    return Failure(f"the connection to {address.place} broke: {detail}{hint}")
+    return Failure(f"the connection to {address.place} broke: {detail}")
 
 
 def hung_up(address: Address, *, listening: bool) -> Failure:
@@ -211,8 +212,17 @@ def hung_up(address: Address, *, listening: bool) -> Failure:
     return Failure(f"{address.place} closed the connection and is gone")
 
 
-def unanswered(address: Address) -> Failure:
-    """A connection that the broker closed instead of answering the CONNECT."""
+def suspected(address: Address) -> str:
+    """What silent hang-ups, several in a row, say to a person."""
+    return f"{address.place} keeps closing the connection: is the client id {address.client_id!r} in use twice?"
+
+
+def unanswered(address: Address, detail: str | None) -> Failure:
+    """A connection that the broker closed instead of answering the CONNECT, ``detail`` being the socket's error."""
+    if address.tls is not None and detail is not None:
+        # A broker looks at our certificate only after we have finished our half of the handshake.
+        cure = "check mqtt.cert_file and mqtt.key_file"
+        return Failure(f"{address.place} closed the connection after TLS was set up: {detail}; {cure}")
     guesses = []
     if address.protocol == "5":
         guesses.append('it may speak only MQTT 3.1.1 (set mqtt.protocol = "3.1.1")')

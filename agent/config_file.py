@@ -43,7 +43,7 @@ def _text(path: Path) -> str:
     if len(content) > _MAX_BYTES:
         raise _unreadable(path, "is larger than 1 MiB: not a configuration file")
     try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _unreadable(path, f"line {line}: not UTF-8; save the file as UTF-8 text") from error

@@ -48,8 +48,6 @@ class ConfigError(Exception):
 
 def suggestion(word: str, choices: Iterable[str]) -> str:
     """`; did you mean 'port'?` where one of the choices is near the word in any case; else nothing."""
-    if len(word) > 60:
-        return ""
     from difflib import get_close_matches  # noqa: PLC0415 -- only a file with a mistake in it pays for this
 
     folded = {choice.casefold(): choice for choice in choices}

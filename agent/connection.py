@@ -37,7 +37,6 @@ WINDOW: Final = 16
 """Messages on their way to the broker at once; fewer where it takes fewer."""
 
 _HELD_BYTES: Final = 32 << 20  # waiting to be taken; above it nothing more is read from the socket
-_ANSWER_S: Final = 8  # for the answer to a ping; with the tick, a dead link is noticed within keep-alive + 10 s
 _TICK_S: Final = 1.0
 _DIAL_S: Final = 15.0  # for TCP, per address of a name, and again for TLS
 _ESTABLISH_S: Final = 60.0  # for everything up to the broker's consent to our subscriptions
@@ -84,6 +83,7 @@ class Connection:
         # Written by the thread alone, as is what it notes for its own use:
         self._failure: Failure | None = None
         self._answered_s: float | None = None
+        self._socket_error: str | None = None
         self._bell, self._ringer = socket.socketpair()
         self._bell.setblocking(False)
         self._ringer.setblocking(False)
@@ -246,7 +246,9 @@ class Connection:
 
     def _hung_up(self) -> Failure:
         if self._answered_s is None:
-            return broker.unanswered(self._address)
+            return broker.unanswered(self._address, self._socket_error)
+        if self._socket_error is not None:
+            return broker.broke(self._address, self._socket_error)
         # A broker that died hung up on everybody, one that is still there perhaps on us alone, for another client.
         soon = time.monotonic() - self._answered_s < _SOON_S
         return broker.hung_up(self._address, listening=not soon or _listens(self._address))
@@ -286,8 +288,8 @@ class Connection:
                 self._bell.recv(4096)
             if decrypted or sock in readable:
                 client.loop_read()
-            elif listening and client.keepalive and _silence_s(sock) > client.keepalive + _ANSWER_S:
-                self._failure = broker.silent(self._address, client.keepalive + _ANSWER_S)
+            elif listening and client.keepalive and _silence_s(sock) > client.keepalive + self._address.answer_s:
+                self._failure = broker.silent(self._address, client.keepalive + self._address.answer_s)
                 return
             if sock in writable:
                 client.loop_write()
@@ -333,9 +335,7 @@ class Connection:
 
     def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:  # the one place where paho says which error of the socket it met
-            self._failure = self._failure or broker.broke(
-                self._address, text.removeprefix("failed to receive on socket: ")
-            )
+            self._socket_error = text.removeprefix("failed to receive on socket: ")
 
 
 def _listens(address: Address) -> bool:

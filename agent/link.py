@@ -13,8 +13,8 @@ from random import Random
 
 import structlog
 
-from agent.backoff import Backoff, Pace
-from agent.broker import Address, Failure, Tls
+from agent.backoff import Backoff, Ending, Pace
+from agent.broker import Address, Failure, Tls, suspected
 from agent.connection import WINDOW, Connection, LinkDown
 from agent.inbox import Delivery
 
@@ -193,12 +193,15 @@ class Link:
 
     def _report(self, failure: Failure, *, lost: bool, retry_s: float) -> None:
         """Log a failure when it is news, and then ever more rarely."""
-        news = failure.words != self._last_error or self._attempts & (self._attempts - 1) == 0
-        self._last_error = failure.words
+        words = (
+            suspected(self._address) if self._backoff.yielding and failure.ending is Ending.HUNG_UP else failure.words
+        )
+        news = words != self._last_error or self._attempts & (self._attempts - 1) == 0
+        self._last_error = words
         log.log(
             logging.WARNING if news else logging.DEBUG,
             "link.lost" if lost else "link.failed",
-            error=failure.words,
+            error=words,
             attempt=self._attempts,
             retry_s=retry_s,
         )

@@ -19,8 +19,26 @@ from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberFormat,
 from protocol.mobile import LONGEST, Numbers, Reading
 
 REGIONS = (
-    "ZA", "NA", "BW", "ZW", "KE", "NG", "US", "CA", "GB", "JE",
-    "DE", "IT", "FR", "HU", "AU", "BR", "AR", "MX", "RU", "KZ",
+    "ZA",
+    "NA",
+    "ZW",
+    "KE",
+    "RW",
+    "US",
+    "CA",
+    "JE",
+    "GB",
+    "DE",
+    "IT",
+    "FR",
+    "HU",
+    "AU",
+    "BR",
+    "AR",
+    "CO",
+    "HK",
+    "JP",
+    "KZ",
 )
 HOMES = ("US", "CA", "GB", "DE", "FR", "IT", "HU", "BR", "AU", "KE")
 FOREIGN = ("NA", "BW", "ZW", "MZ", "NG", "KE", "GB", "DE", "FR", "US", "IN", "AU")

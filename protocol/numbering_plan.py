@@ -22,7 +22,6 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumber
 MAX_DIGITS = 15
 """Longest number there is, calling code included (ITU-T E.164, section 6)."""
 
-_MIN_DIGITS = 3  # Two digits with punctuation between them are no number to the library.
 _NEVER = "(?!)"
 _GROUP = r"(?<!\\)\((?!\?)"  # where a capturing group opens
 _REGIONS = {str(code): regions for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()}
@@ -39,15 +38,11 @@ def home(region: str) -> re.Pattern[str]:
     metadata = _metadata(code, region)
     dial_out = _plain(metadata.international_prefix)
     trunk = _plain(metadata.national_prefix_for_parsing)
-    international = rf"(?:\+|(?>{dial_out})(?!0))"
+    international = rf"(?:\+|(?>{dial_out}))"
 
     starts = [f"(?!{dial_out}|{code})"]
     if region == main_region(code):
-        general = metadata.general_desc
-        starts += [
-            f"{international}{code}",
-            f"(?!{dial_out})(?!{_digits(general)}$){code}(?!{trunk})(?={_assigned(code, general)})",
-        ]
+        starts += [f"{international}{code}", f"(?!{dial_out}|{_digits(metadata.general_desc)}$){code}(?!{trunk})"]
     return re.compile(
         rf"^(?:(?:{'|'.join(starts)}){_national(code, metadata)}|{international}(\d+)$|.*$)", re.ASCII | re.MULTILINE
     )
@@ -122,13 +117,12 @@ def _national(code: str, metadata: PhoneMetadata) -> str:
 
 
 def _in_any_region(code: str) -> str:
-    regions = _REGIONS[code]
     pattern = _NEVER
-    for region in reversed(regions):
+    for region in reversed(_REGIONS[code]):
         metadata = _metadata(code, region)
         kinds = f"{_assigned(code, metadata.mobile)}|{_assigned(code, metadata.fixed_line)}"
         own = f"(?={_assigned(code, metadata.general_desc)})(?:{kinds})"
-        if metadata.leading_digits and len(regions) > 1:
+        if metadata.leading_digits:
             claim = _plain(metadata.leading_digits)
             pattern = f"(?={claim}){own}|(?!{claim})(?:{pattern})"
         else:
@@ -138,7 +132,7 @@ def _in_any_region(code: str) -> str:
 
 def _assigned(code: str, kind: PhoneNumberDesc | None) -> str:
     """The rest of the line is a number of this kind, of a possible length that E.164 can hold."""
-    lengths = [n for n in kind.possible_length if _MIN_DIGITS <= n <= MAX_DIGITS - len(code)] if kind else []
+    lengths = [n for n in kind.possible_length if n <= MAX_DIGITS - len(code)] if kind else []
     if not lengths:
         return _NEVER
     shortest, longest = min(lengths), max(lengths)

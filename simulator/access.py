@@ -12,8 +12,7 @@ from protocol.terms import DAYS, TermsFault, canonical_schedule
 from protocol.vocabulary import Permission
 from simulator.batching import Offer
 
-_DAY: Final = "|".join(f"{day}[a-z]*" for day in DAYS)
-_DAYS: Final = re.compile(rf"({_DAY})(?:-({_DAY}))?")
+_DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SPAN: Final = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
 _EXAMPLE: Final = "mon-fri 09:00-17:00; sat 08:00-12:00"
 
@@ -46,7 +45,7 @@ def parse_instant(text: str, zone: tzinfo | None, *, ends: bool = False) -> int:
 
 
 def _midnight(day: date, *, ends: bool) -> datetime:
-    return datetime.combine(day + timedelta(days=ends), time())  # noqa: DTZ001 -- the caller knows the zone
+    return datetime.combine(day + timedelta(days=ends), time())
 
 
 def parse_schedule(text: str) -> list[dict[str, Any]]:
@@ -55,19 +54,15 @@ def parse_schedule(text: str) -> list[dict[str, Any]]:
     Several times after the days are several windows; `daily` is every day; 24:00 is midnight. ValueError with words for
     a person.
     """
-    windows = _json_windows(text) if text.lstrip().startswith("[") else list(_windows(text))
-    canonical = canonical_schedule(windows)
-    if isinstance(canonical, TermsFault):
-        raise ValueError(f"{canonical.field}: {canonical.message}")
-    checked: list[dict[str, Any]] = orjson.loads(canonical)
-    return checked
-
-
-def _json_windows(text: str) -> Any:
     try:
-        return orjson.loads(text)
+        written = orjson.loads(text) if text.lstrip().startswith("[") else list(_windows(text))
     except orjson.JSONDecodeError as broken:
         raise ValueError(f"a schedule that begins with [ is JSON, and this is none: {broken}") from None
+    canonical = canonical_schedule(written)
+    if not isinstance(canonical, TermsFault):
+        checked: list[dict[str, Any]] = orjson.loads(canonical)
+        return checked
+    raise ValueError(f"{canonical.field}: {canonical.message}")
 
 
 def _windows(text: str) -> Iterator[dict[str, Any]]:
@@ -87,12 +82,17 @@ def _windows(text: str) -> Iterator[dict[str, Any]]:
 def _days(word: str) -> Sequence[str]:
     if word in {"daily", "everyday"}:
         return DAYS
-    named = _DAYS.fullmatch(word)
-    if not named:
+    first, _, last = word.partition("-")
+    start, end = _day(first), _day(last or first)
+    if start is None or end is None:
         raise ValueError(f"{word!r} is neither a day nor a time: write a schedule as {_EXAMPLE!r}")
-    first = DAYS.index(named[1][:3])
-    last = DAYS.index(named[2][:3]) if named[2] else first
-    return [DAYS[day % 7] for day in range(first, last + 1 + (7 if last < first else 0))]
+    return [DAYS[day % 7] for day in range(start, (end if end >= start else end + 7) + 1)]
+
+
+def _day(word: str) -> int | None:
+    """A day by its name or its first letters, three at least."""
+    found = (number for number, name in enumerate(_DAYS) if len(word) > 2 and name.startswith(word))
+    return next(found, None)
 
 
 def describe(offer: Offer, zone: tzinfo | None) -> str:

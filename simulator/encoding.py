@@ -28,7 +28,8 @@ _PUNCTUATION = bytes(range(0x80, 0xA0))
 _MARGIN = 0.1
 """How much messier (charset-normalizer's ratio, 0 to 1) Windows-1252 must read before another encoding is believed.
 
-At 0.1 no list of European names of one row or more was misread, and 6 in 10 of those of MS-DOS and old Macs were found.
+Of 4,000 generated lists of 1 to 60 European names none in Windows-1252 was misread at 0.1, and 6 in 10 of those in the
+others were found.
 """
 
 

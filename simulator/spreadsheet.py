@@ -72,7 +72,7 @@ def read_rows(lines: Sequence[str], delimiter: str, source: str) -> Iterator[Row
             raw = alone
         if len(raw) > MAX_COLUMNS:
             raise ContactsError(
-                f"{source}, row {number} has more than {MAX_COLUMNS:,} cells: keep name, mobile and notes, and save again"
+                f"{source}, row {number} has more than {MAX_COLUMNS:,} cells: keep only name, mobile and notes"
             )
         cells = tuple(_cell(written) for written in raw)
         if any(cells):

@@ -2,18 +2,21 @@
 
 Delivery on every leg is at least once, and a broker may lose what it has acknowledged. So nothing here waits for a
 message that may never come: whatever is not known after a while is asked for, and asking twice does no harm.
-Pure: every moment is passed in, in seconds of any monotonic clock; messages come in, what to do goes out.
+Pure: every moment is passed in, in seconds of any monotonic clock; messages come in, what to do comes out.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
+from math import inf
 from random import Random
 from typing import Final
 
-from protocol.vocabulary import Outcome, Reason, Verdict
+from protocol.vocabulary import Reason, Verdict
 from simulator.batching import Batch, Part
 from simulator.messages import Complaint, Receipt, Result, State, Statuses
+from simulator.part_progress import PartProgress
 from simulator.sequence import Arrival, Sequence
 
 FIRST_PATIENCE_S: Final = 4.0
@@ -46,17 +49,6 @@ class AskReports:
 Step = Send | AskBatch | AskReports
 
 
-@dataclass(slots=True)
-class _Progress:
-    """How far one part has come."""
-
-    at_broker: bool = False
-    verdict: str | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    refusal: Complaint | None = None
-    results: dict[tuple[str, int], Result] = field(default_factory=dict)
-
-
 class Tracker:
     """One batch on its way, from the first part sent to the last person accounted for."""
 
@@ -72,16 +64,15 @@ class Tracker:
         """When the batch came closer to its end, last."""
         self._rng = rng
         self._sequence = Sequence()
-        self._parts = {part.number: _Progress() for part in batch.parts}
+        self._parts = self._untouched()
         self._by_sha256 = {part.sha256: part.number for part in batch.parts}
-        self._devices = frozenset(batch.device_ids)
-        self._verdict: str | None = None
+        self._concluded = False
         self._removals = 0
+        self._back = False
         self._asked = 0
         self._ask_at = now + self._patience()
-        self._missed = False
 
-    # ── What happened ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── What happened ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def sent(self, part: Part, now: float) -> None:
         """The broker has taken a part."""
@@ -91,8 +82,8 @@ class Tracker:
             self._moved(now)
 
     def reconnected(self, now: float) -> None:
-        """What the gateway said meanwhile was missed, and what was on its way to the broker may be lost."""
-        self._missed = True
+        """We were away: what the gateway said meanwhile was missed."""
+        self._back = True
         self._ask_at = now
 
     def hear_state(self, state: State, now: float) -> None:
@@ -110,7 +101,7 @@ class Tracker:
             return
         number = self._part_of(receipt)
         if number is not None:
-            moved = self._judge(self._parts[number], receipt)
+            moved = self._parts[number].judge(receipt)
         else:
             moved = receipt.batch_id == self.batch.batch_id and self._conclude(receipt)
         if moved:
@@ -120,16 +111,18 @@ class Tracker:
         """People have their results; those of other batches only count as numbers seen."""
         if not self._is_news(statuses):
             return
+        moved = False
         if statuses.batch_id is None:
             for result in statuses.results:
-                if result.reason == Reason.NOT_IN_LIST and result.device_id in self._devices:
+                if result.reason == Reason.NOT_IN_LIST and result.device_id in self.batch.device_ids:
                     self.removed[result.device_id, result.mobile] = result
-                    self._moved(now)
+                    moved = True
         elif statuses.batch_id == self.batch.batch_id and statuses.part in self._parts:
-            for result in statuses.results:
-                self._note(statuses.part, result, now)
+            moved = sum(map(self._parts[statuses.part].note, statuses.results)) > 0
+        if moved:
+            self._moved(now)
 
-    # ── What to do ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── What to do ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def due(self, now: float) -> list[Step]:
         """What to do now: parts the broker does not have are sent; after a while of silence, questions are asked.
@@ -138,14 +131,14 @@ class Tracker:
         """
         if now < self._ask_at or self.online is False or self.done:
             return self._unsent()
-        if self._missed:
-            # The parts are at the broker or with the gateway; what was said of them while we were away is not.
-            self._missed = False
+        if self._back:
+            # The parts are at the broker or with the gateway; what was said of them while we were away is lost.
+            self._back = False
             steps = self._unsent()
-            if len(steps) < len(self.batch.parts):
+            if len(steps) < len(self._parts):
                 steps.append(AskBatch(self.batch.batch_id))
         else:
-            steps = [Send(part) for part in self.batch.parts if self._parts[part.number].verdict is None]
+            steps = [Send(progress.part) for progress in self._parts.values() if not progress.answered]
             steps += self._questions()
             self._asked += 1
         self._ask_at = now + self._patience()
@@ -153,10 +146,10 @@ class Tracker:
 
     @property
     def ask_at(self) -> float:
-        """The moment at which there may be something to do, though nothing happens."""
-        return self._ask_at
+        """The moment at which there will be something to do though nothing happens (`inf`: never)."""
+        return inf if self.online is False else self._ask_at
 
-    # ── What is known ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── What is known ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def done(self) -> bool:
@@ -165,59 +158,38 @@ class Tracker:
 
     def unknown(self) -> Iterator[str]:
         """What is not known yet, in words."""
-        total = len(self.batch.parts)
-        for part in self.batch.parts:
-            progress = self._parts[part.number]
-            name = f"part {part.number} of {total} ({part.items} people)"
-            missing = self._expected(part) - len(progress.results)
-            if not progress.at_broker:
-                yield f"{name} has not reached the broker"
-            elif progress.verdict is None:
-                yield f"{name} has not been answered by the gateway"
-            elif progress.verdict != Verdict.REJECTED and missing:
-                counts = ", ".join(f"{count} {outcome}" for outcome, count in progress.counts.items())
-                yield f"{name} has arrived ({counts}), but {missing} results one by one have not come back"
-        if any(progress.verdict in {None, Verdict.REJECTED} for progress in self._parts.values()):
-            return
-        if self._verdict is None:
+        for progress in self._parts.values():
+            words = progress.unknown(len(self._parts))
+            if words:
+                yield words
+        if any(progress.refusal or not progress.answered for progress in self._parts.values()):
+            return  # such a batch has no end yet, or never will
+        if not self._concluded:
             yield "whether the batch is complete"
         elif len(self.removed) < self._removals:
-            yield f"{self._removals - len(self.removed)} of {self._removals} people who were taken off the list"
+            yield f"who {self._removals - len(self.removed)} of the {self._removals} people taken off the list are"
 
     @property
     def expected(self) -> int:
         """How many results there will be: people × devices."""
-        return self.batch.items * len(self.batch.device_ids)
+        return sum(progress.expected for progress in self._parts.values())
 
     @property
     def known(self) -> int:
-        """How many of them have an outcome, be it that of their whole part."""
-        return sum(
-            self._expected(part) if progress.verdict == Verdict.REJECTED else len(progress.results)
-            for part, progress in zip(self.batch.parts, self._parts.values(), strict=True)
-        )
+        """How many of them are known."""
+        return sum(progress.known for progress in self._parts.values())
 
     @property
     def outcomes(self) -> Counter[str]:
         """How many results there are of each outcome so far."""
-        counts: Counter[str] = Counter()
-        for part in self.batch.parts:
-            progress = self._parts[part.number]
-            if progress.verdict == Verdict.REJECTED:
-                counts[Outcome.REJECTED] += self._expected(part)
-            counts.update(result.outcome for result in progress.results.values())
-        return counts
+        return Counter(chain.from_iterable(progress.outcomes for progress in self._parts.values()))
 
     def results(self) -> Iterator[tuple[int, str, Result | Complaint | None]]:
         """For each person of the batch and each device: their result, why their part was refused, or None."""
-        for part in self.batch.parts:
-            progress = self._parts[part.number]
-            for item in range(part.items):
-                for device_id in self.batch.device_ids:
-                    result = progress.results.get((device_id, item))
-                    yield part.first + item, device_id, result or progress.refusal
+        for progress in self._parts.values():
+            yield from progress.results()
 
-    # ── How ────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── How ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _is_news(self, report: Receipt | Statuses) -> bool:
         arrival = self._sequence.take(report.epoch, report.report_id)
@@ -226,72 +198,46 @@ class Tracker:
         return arrival in {Arrival.NEW, Arrival.NEW_EPOCH}
 
     def _part_of(self, receipt: Receipt) -> int | None:
-        """The part a receipt speaks of, by its name or, where it was too broken to have one, by its bytes."""
+        """The part a receipt speaks of, by its name or, where none could be read, by its bytes."""
         if receipt.batch_id == self.batch.batch_id and receipt.part in self._parts:
             return receipt.part
         return self._by_sha256.get(receipt.payload_sha256 or "")
 
-    def _questions(self) -> list[Step]:
-        """A gap names exactly what is missing, so it is asked for first; what never made a gap only the batch can tell."""
-        epoch, gaps = self._sequence.epoch, self._sequence.gaps()
-        steps: list[Step] = [] if epoch is None else [AskReports(epoch, first, last) for first, last in gaps]
-        lacking = any(
-            progress.verdict not in {None, Verdict.REJECTED} and len(progress.results) < self._expected(part)
-            for part, progress in zip(self.batch.parts, self._parts.values(), strict=True)
-        )
-        unanswered = any(progress.verdict is None for progress in self._parts.values())
-        if (lacking or not unanswered) and (not gaps or self._asked > 0):
-            steps.append(AskBatch(self.batch.batch_id))
-        return steps
-
-    def _judge(self, progress: _Progress, receipt: Receipt) -> bool:
-        """Take the verdict on a part; whether it is one. A refusal never outweighs that it was applied."""
-        if receipt.outcome == Verdict.REJECTED:
-            if progress.verdict is not None:
-                return False
-            progress.refusal = receipt.error or Complaint(code="rejected")
-            progress.verdict = receipt.outcome
-            return True
-        moved = progress.verdict in {None, Verdict.REJECTED}
-        progress.refusal = None
-        progress.verdict = receipt.outcome
-        progress.counts = receipt.counts
-        return moved
-
     def _conclude(self, receipt: Receipt) -> bool:
-        """Take the verdict on the batch; whether it is a new one."""
+        """Take the verdict on the batch; whether it is its first."""
         if receipt.outcome == Verdict.INCOMPLETE:
             for number in receipt.missing_parts:
-                if number in self._parts and self._parts[number].verdict is None:
+                if number in self._parts and not self._parts[number].answered:
                     self._parts[number].at_broker = False
         if receipt.outcome not in {Verdict.COMPLETE, Verdict.HELD}:
             return False
-        moved = self._verdict != receipt.outcome
-        self._verdict = receipt.outcome
+        first = not self._concluded
+        self._concluded = True
         self.held = receipt.outcome == Verdict.HELD
         self._removals = 0 if self.held else receipt.removals or 0
-        return moved
+        return first
 
-    def _note(self, number: int, result: Result, now: float) -> None:
-        """Take the result of one person; what was not asked is not noted."""
-        results, items = self._parts[number].results, self.batch.parts[number - 1].items
-        if result.item is None or not 0 <= result.item < items or result.device_id not in self._devices:
-            return
-        if (result.device_id, result.item) not in results:
-            self._moved(now)
-        results[result.device_id, result.item] = result
+    def _questions(self) -> list[Step]:
+        """A gap names just what is missing, so it goes first; a loss that left no gap only the whole batch can mend."""
+        epoch, gaps = self._sequence.epoch, self._sequence.gaps()
+        steps: list[Step] = [] if epoch is None else [AskReports(epoch, first, last) for first, last in gaps]
+        answered = [progress for progress in self._parts.values() if progress.answered]
+        lacking = len(answered) == len(self._parts) or any(each.known < each.expected for each in answered)
+        if lacking and (not gaps or self._asked > 0):
+            steps.append(AskBatch(self.batch.batch_id))
+        return steps
 
-    def _expected(self, part: Part) -> int:
-        return part.items * len(self.batch.device_ids)
+    def _unsent(self) -> list[Step]:
+        return [Send(progress.part) for progress in self._parts.values() if not progress.at_broker]
+
+    def _untouched(self) -> dict[int, PartProgress]:
+        return {part.number: PartProgress(part, self.batch.device_ids) for part in self.batch.parts}
 
     def _start_over(self) -> None:
         """The gateway's store was made anew: what it held of this batch may be gone with the old one."""
-        self._parts = {part.number: _Progress() for part in self.batch.parts}
-        self._verdict = None
+        self._parts = self._untouched()
+        self._concluded = False
         self.removed.clear()
-
-    def _unsent(self) -> list[Step]:
-        return [Send(part) for part in self.batch.parts if not self._parts[part.number].at_broker]
 
     def _moved(self, now: float) -> None:
         self.moved_at = now

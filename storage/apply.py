@@ -23,7 +23,6 @@ from storage.origins import Origins
 from storage.outbox import Desk
 from storage.replace import Guard, finish
 
-
 _ADD = """
 INSERT INTO additions VALUES (?, ?, ?) ON CONFLICT (batch, device) DO UPDATE SET added = added + excluded.added
 """

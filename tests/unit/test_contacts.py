@@ -212,7 +212,7 @@ def test_zero_often_left_out_is_what_the_metadata_says() -> None:
                 form.national_prefix_optional_when_formatting
                 for form in metadata.number_format
                 if not form.leading_digits_pattern or re.match(form.leading_digits_pattern[-1], digits)
-                if re.fullmatch(form.pattern, digits)
+                if form.pattern and re.fullmatch(form.pattern, digits)
             ),
             False,
         )

@@ -72,6 +72,7 @@ def test_log_of_an_exception_shows_no_variables() -> None:
 def test_log_on_a_terminal_is_for_people() -> None:
     ours, theirs = pty.openpty()
     script = (
+        "import rich  # as a command has that printed a table: structlog would now show variables\n"
         "from agent import logs; logs.configure(); log = logs.get_logger(); log.info('part.applied', users=400)\n"
         "def fail(mobile): raise RuntimeError('broken')\n"
         "try: fail('+2782451' + '1234')\n"

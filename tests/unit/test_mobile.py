@@ -109,6 +109,23 @@ def test_read_what_a_spreadsheet_ruined_is_never_guessed(written: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("region", "written"),
+    [
+        ("AR", "111591123456789"),  # the 15 in it makes it a mobile number, which it is too long for
+        ("CO", "0321 123 4567"),  # 03 is taken off, not 0
+        ("DE", "04930 123456"),  # a fixed-line number in its own pattern, not in the general one
+        ("HK", "00 852 5123 4567"),  # 008 dials out, not 00
+        ("HK", "001 (0)44 7400 123456"),  # 001 dials out: the zero is behind no country code
+        ("RW", "006 123 456"),  # 00 dials out: it is no fixed-line number with a trunk zero
+        ("US", "2680000000"),  # 268 belongs to another region of +1
+    ],
+)
+def test_read_takes_no_shorter_way_than_the_library(region: str, written: str) -> None:
+    """Each is a valid number to a reader that leaves out one of the steps of parsing."""
+    assert not isinstance(Numbers(region).read(written), int)
+
+
+@pytest.mark.parametrize(
     ("written", "message"),
     [
         ("", "'' is empty"),
@@ -144,9 +161,19 @@ def test_read_number_outside_known_ranges_but_of_the_right_length_is_kept() -> N
     )
 
 
-@pytest.mark.parametrize("digits", [8, 10])
-def test_read_number_outside_known_ranges_one_digit_off_is_unusable(digits: int) -> None:
-    assert isinstance(SOUTH_AFRICA.read("+27" + "9" * digits), Unusable)
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("+27 99 999 999", False),
+        ("+27 99 999 9999", True),
+        ("+27 99 999 9999 9", False),
+        ("+55 19 19191 919", True),  # 10 digits as on a fixed line, 11 as on a mobile
+        ("+55 19 19191 9191", True),
+        ("+55 19 19191 91", False),
+    ],
+)
+def test_read_number_outside_known_ranges_is_kept_by_its_length(written: str, kept: bool) -> None:
+    assert isinstance(SOUTH_AFRICA.read(written), Unassigned if kept else Unusable)
 
 
 def test_read_many_keeps_order_around_line_breaks_empty_and_endless_texts() -> None:

@@ -1,0 +1,86 @@
+"""What the gateway sends, as models: the published reference, and what the hand-written encoders must equal."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from protocol.vocabulary import Caution, Fault, Outcome, Reason, Refusal, Status, Verdict
+
+Mobile = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{1,14}$")]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
+
+
+class RefusalMessage(_Wire):
+    """Why nothing of a part was applied."""
+
+    code: Refusal
+    message: str
+
+
+class ReceiptMessage(_Wire):
+    """What became of a part, or, with `part` null, of a batch. What cannot be known of a refused message is null."""
+
+    batch_id: str | None
+    gateway_id: str
+    revision: int | None
+    part: int | None
+    parts: int | None
+    epoch: str
+    report_id: int
+    at: int
+    outcome: Verdict
+    counts: dict[Outcome, int]
+    error: RefusalMessage | None
+    missing_parts: list[int]
+    removals: int | None = None
+    """Users a replace removed; with `held`, users it would remove."""
+    payload_sha256: Annotated[str | None, Field(alias="payloadSha256")] = None
+    """The bytes that were refused, in hex."""
+    repeated: int | None = None
+    """How often the same refused message came again; such repetitions are counted instead of receipted."""
+
+
+class FaultMessage(_Wire):
+    """Why an item was rejected."""
+
+    code: Fault
+    field: str | None
+    message: str
+
+
+class CautionMessage(_Wire):
+    """What the office should look at although the item was applied."""
+
+    code: Caution
+    field: str | None
+    message: str
+
+
+class ResultMessage(_Wire):
+    """What became of one item on one device, or (`changed`) of one user later."""
+
+    item: int | None
+    device_id: str
+    mobile: Mobile | None
+    outcome: Outcome
+    status: Status | None
+    reason: Reason | None = None
+    error: FaultMessage | None = None
+    warnings: list[CautionMessage] | None = None
+
+
+class StatusesMessage(_Wire):
+    """Results of a part, or, with `batchId` null, later changes of status; at most 96 KiB."""
+
+    gateway_id: str
+    epoch: str
+    report_id: int
+    at: int
+    batch_id: str | None
+    part: int | None
+    revision: int | None
+    results: list[ResultMessage]

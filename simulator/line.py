@@ -1,0 +1,113 @@
+"""One connection to a broker, in the place of the cloud of one gateway."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import aiomqtt
+from aiomqtt import MqttError, ProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from protocol.topics import Topics
+from simulator.address import Address
+from simulator.messages import Message, read
+from simulator.trouble import Unreachable, unreachable
+
+WINDOW: Final = 8
+"""Messages on their way to the broker at once."""
+
+_CONNECT_S: Final = 5.0
+_ANSWER_S: Final = 30.0
+_KEEPALIVE_S: Final = 20
+
+_SILENT: Final = logging.getLogger(__name__)
+"""For what the libraries would log about broken connections: it is raised here, in words."""
+
+_SILENT.setLevel(logging.CRITICAL)
+
+T = TypeVar("T")
+
+
+class Line:
+    """A connection that is open; its methods raise MqttError when it breaks, which `converse` puts into words."""
+
+    def __init__(self, client: aiomqtt.Client, topics: Topics) -> None:
+        self._client = client
+        self._topics = topics
+        self._window = asyncio.Semaphore(WINDOW)
+
+    async def send_part(self, payload: bytes) -> None:
+        """Have the broker take one part of a batch."""
+        await self._publish(self._topics.invites, payload)
+
+    async def send_command(self, payload: bytes) -> None:
+        """Have the broker take one command."""
+        await self._publish(self._topics.commands, payload)
+
+    async def _publish(self, topic: str, payload: bytes) -> None:
+        async with self._window:
+            await self._client.publish(topic, payload, qos=1, timeout=_ANSWER_S)
+
+
+async def converse(
+    address: Address,
+    topics: Topics,
+    hear: Callable[[Message], None],
+    speak: Callable[[Line], Awaitable[T]],
+) -> T:
+    """Connect, and run `speak` once everything the gateway says goes to `hear`; its result.
+
+    Raises Unreachable where there is no connection, or it broke before `speak` was through. Nothing is kept at the
+    broker for us: what was missed between two connections has to be asked for.
+    """
+    client = aiomqtt.Client(
+        address.host,
+        address.port,
+        username=address.username,
+        password=address.password,
+        logger=_SILENT,
+        identifier=f"fluss-simulator-{secrets.token_hex(4)}",
+        protocol=ProtocolVersion.V5 if address.protocol == "5" else ProtocolVersion.V311,
+        clean_session=None if address.protocol == "5" else True,
+        timeout=_CONNECT_S,
+        keepalive=_KEEPALIVE_S,
+        tls_context=address.tls.context() if address.tls else None,
+    )
+    try:
+        async with client:
+            # It listens from the start, so that whatever waits for the broker is not left waiting when the broker goes.
+            listening = asyncio.create_task(_listen(client, topics, hear))
+            speaking = asyncio.create_task(_speak(client, topics, address, speak))
+            try:
+                await asyncio.wait((listening, speaking), return_when=asyncio.FIRST_COMPLETED)
+                if not speaking.done():
+                    await listening
+                return await speaking
+            finally:
+                listening.cancel()
+                speaking.cancel()
+                await asyncio.gather(listening, speaking, return_exceptions=True)
+    except MqttError as broken:
+        raise unreachable(address, broken) from broken
+
+
+async def _speak(client: aiomqtt.Client, topics: Topics, address: Address, speak: Callable[[Line], Awaitable[T]]) -> T:
+    for topic in (topics.receipts, topics.statuses, topics.replies, topics.state):
+        granted = await client.subscribe(topic, qos=1)
+        if any(_value(code) >= 0x80 for code in granted):
+            raise Unreachable(f"{address.place} does not let this user read {topic}: its access rules have to allow it")
+    return await speak(Line(client, topics))
+
+
+async def _listen(client: aiomqtt.Client, topics: Topics, hear: Callable[[Message], None]) -> None:
+    async for message in client.messages:
+        # A broker may send what was never subscribed to; whoever reads by topic does not care.
+        understood = read(message.topic.value, message.payload, topics)
+        if understood is not None:
+            hear(understood)
+
+
+def _value(code: int | ReasonCode) -> int:
+    return code.value if isinstance(code, ReasonCode) else code
