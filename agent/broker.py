@@ -217,8 +217,8 @@ def suspected(address: Address) -> str:
     return f"{address.place} keeps closing the connection: is the client id {address.client_id!r} in use twice?"
 
 
-def unanswered(address: Address, detail: str | None) -> Failure:
-    """A connection that the broker closed instead of answering the CONNECT, ``detail`` being the socket's error."""
+def unanswered(address: Address, *, silent: bool = False, detail: str | None = None) -> Failure:
+    """A CONNECT that got no answer, but silence or the end of the connection; ``detail`` is the socket's error."""
     if address.tls is not None and detail is not None:
         # A broker looks at our certificate only after we have finished our half of the handshake.
         cure = "check mqtt.cert_file and mqtt.key_file"
@@ -229,7 +229,8 @@ def unanswered(address: Address, detail: str | None) -> Failure:
     if address.tls is None:
         guesses.append("it may want TLS (check mqtt.tls and mqtt.port)")
     guess = f": {', or '.join(guesses)}" if guesses else ""
-    return Failure(f"{address.place} closed the connection without an answer{guess}")
+    deed = f"has not answered for {address.keepalive_s} s" if silent else "closed the connection without an answer"
+    return Failure(f"{address.place} {deed}{guess}")
 
 
 def shortcomings(address: Address, limits: Mapping[str, int]) -> list[str]:

@@ -36,7 +36,7 @@ from agent.inbox import Delivery, Inbox
 WINDOW: Final = 16
 """Messages on their way to the broker at once; fewer where it takes fewer."""
 
-_HELD_BYTES: Final = 32 << 20  # waiting to be taken; above it nothing more is read from the socket
+_HELD_BYTES: Final = 32 << 20  # waiting to be taken; above it nothing more is read, looked at again every tick
 _TICK_S: Final = 1.0
 _DIAL_S: Final = 15.0  # for TCP, per address of a name, and again for TLS
 _ESTABLISH_S: Final = 60.0  # for everything up to the broker's consent to our subscriptions
@@ -176,10 +176,6 @@ class Connection:
         await asyncio.wait([self.over], timeout=_GOODBYE_S)
         self.cut("stopped")
 
-    def resume(self) -> None:
-        """Read on, if the inbox had become too full for it."""
-        self._ring()
-
     def _acknowledge(self, packet_id: int) -> None:
         self._alive().ack(packet_id, 1)
         self._ring()
@@ -246,7 +242,7 @@ class Connection:
 
     def _hung_up(self) -> Failure:
         if self._answered_s is None:
-            return broker.unanswered(self._address, self._socket_error)
+            return broker.unanswered(self._address, detail=self._socket_error)
         if self._socket_error is not None:
             return broker.broke(self._address, self._socket_error)
         # A broker that died hung up on everybody, one that is still there perhaps on us alone, for another client.
@@ -317,8 +313,12 @@ class Connection:
     def _on_disconnect(
         self, _client: object, _data: object, flags: paho.DisconnectFlags, code: ReasonCode, _properties: object
     ) -> None:
-        if flags.is_disconnect_packet_from_server:
+        if code == "Normal disconnection" and not flags.is_disconnect_packet_from_server:
+            self._failure = Failure("stopped")
+        elif flags.is_disconnect_packet_from_server:
             self._failure = broker.dismissed(self._address, code.value, code.getName())
+        elif code == "Keep alive timeout" and self._answered_s is None:
+            self._failure = broker.unanswered(self._address, silent=True)
         elif code == "Keep alive timeout":
             self._failure = broker.silent(self._address, self._address.keepalive_s)
         elif code == "Protocol error" and self._failure is None:

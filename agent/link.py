@@ -132,7 +132,6 @@ class Link:
         while True:
             self._arrival.clear()
             if self._connection is not None and (taken := self._connection.inbox.take(most, most_bytes)):
-                self._connection.resume()
                 return taken
             await self._arrival.wait()
 

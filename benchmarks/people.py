@@ -30,7 +30,7 @@ _FORMS: Final = (
 )
 _FIRST: Final = ("David", "Nomsa", "Thabo", "Zoë", "Pieter", "Lerato", "Ayesha", "Siyabonga", "Anneke", "José", "Li")
 _LAST: Final = ("Mokoena", "van der Merwe", "Dlamini", "Naidoo", "O'Brien", "Khumalo", "Fernández", "Botha", "Ng")
-_FAULTS: Final = (
+_FAULTS: Final[tuple[Invitee, ...]] = (
     {"mobile": "082 45"},
     {"mobile": None},
     {"userName": "  "},

@@ -5,15 +5,16 @@ The daemon's own functions with the daemon's own settings, group by group as it 
 
 import asyncio
 import gc
+import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final, ParamSpec, TypeVar
 from unittest.mock import patch
 
 from agent.clock import Clock
@@ -21,27 +22,42 @@ from agent.daemon import _settle_memory
 from agent.intake import GROUP_ITEMS
 from agent.vault import Vault
 from benchmarks import people
+from benchmarks.figure import MICROSECONDS, Figure, rotated
 from benchmarks.floor import Floor
 from protocol.codec import Limits, Part, decode
 from protocol.mobile import Numbers
 from protocol.reports import receipt_payload, statuses_payload, unpacked
 from protocol.validate import Roll, validate
 from protocol.vocabulary import Kind
-from storage import apply as applying
 from storage import outbox
+from storage.apply import apply
 from storage.database import Database, Reader, Transaction
-from storage.merge import Device
+from storage.merge import Device, merge
 from storage.replace import Guard
 from storage.store import enroll
 
-STAGES: Final = ("decode", "validate", "numbers", "merge", "statements", "commit", "apply: rest", "checkpoint", "report")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+STAGES: Final = (
+    "decode",
+    "validate",
+    "numbers",
+    "merge",
+    "statements",
+    "commit",
+    "rest of apply",
+    "checkpoint",
+    "report",
+    "all",
+)
 
 
 class Watch:
     """Seconds by stage."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
 
     @contextmanager
     def on(self, stage: str) -> Iterator[None]:
@@ -49,28 +65,28 @@ class Watch:
         yield
         self.seconds[stage] += time.perf_counter() - start
 
-    def plain(self, stage: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    def plain(self, stage: str, work: Callable[P, T]) -> Callable[P, T]:
         """The function, its time noted."""
 
         @wraps(work)
-        def timed(*args: Any, **kwargs: Any) -> Any:
+        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
             with self.on(stage):
                 return work(*args, **kwargs)
 
         return timed
 
-    def awaited(self, stage: str, work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def awaited(self, stage: str, work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         """The coroutine function, its time noted."""
 
         @wraps(work)
-        async def timed(*args: Any, **kwargs: Any) -> Any:
+        async def timed(*args: P.args, **kwargs: P.kwargs) -> T:
             with self.on(stage):
                 return await work(*args, **kwargs)
 
         return timed
 
 
-async def flow(payloads: Sequence[bytes], home: Path, *, again: Sequence[bytes] = ()) -> list[Counter[str]]:
+async def flow(fresh: Sequence[bytes], again: Sequence[bytes], home: Path) -> list[dict[str, float]]:
     """Seconds by stage of one import into a fresh store, then of the same people `again`."""
     found = []
     async with Database(home / "gateway.db") as database:
@@ -79,15 +95,15 @@ async def flow(payloads: Sequence[bytes], home: Path, *, again: Sequence[bytes] 
         reader = Reader(home / "gateway.db")
         vault = Vault(database, reader, {device.device_id: device}, Clock(trusted=True), Random(1))
         sent = 0
-        for batch in (payloads, again):
+        for batch in (fresh, again):
             watch = Watch()
             with ExitStack() as patches:
-                patches.enter_context(patch.object(applying, "merge", watch.plain("merge", applying.merge)))
+                patches.enter_context(patch("storage.apply.merge", watch.plain("merge", merge)))
                 for name in ("fetch", "execute", "many"):
                     statement = watch.awaited("statements", getattr(Transaction, name))
                     patches.enter_context(patch.object(Transaction, name, statement))
                 sent = await _import(batch, vault, watch, sent)
-            found.append(watch.seconds)
+            found.append(_apart(watch.seconds))
         reader.close()
     return found
 
@@ -113,7 +129,7 @@ async def _import(payloads: Sequence[bytes], vault: Vault, watch: Watch, sent: i
 
 
 async def _commit(group: Sequence[Roll], vault: Vault, guard: Guard, watch: Watch) -> None:
-    inside = watch.awaited("work", lambda transaction: applying.apply(transaction, group, vault.devices, guard, 1))
+    inside = watch.awaited("work", lambda transaction: apply(transaction, group, vault.devices, guard, 1))
     with watch.on("apply"):
         await vault.commit(inside)
     with watch.on("checkpoint"):
@@ -132,37 +148,50 @@ def _report(reader: Reader, sent: int) -> int:
     return sent
 
 
-def settled(seconds: Counter[str]) -> dict[str, float]:
-    """The stages apart from each other: those that hold others without them. Numbers are a part of `validate`."""
-    return {
+def _apart(seconds: dict[str, float]) -> dict[str, float]:
+    """The stages, those that hold others without them; and their sum."""
+    stages = {
         "decode": seconds["decode"],
         "validate": seconds["validate"] - seconds["numbers"],
         "numbers": seconds["numbers"],
         "merge": seconds["merge"],
         "statements": seconds["statements"],
         "commit": seconds["apply"] - seconds["work"],
-        "apply: rest": seconds["work"] - seconds["merge"] - seconds["statements"],
+        "rest of apply": seconds["work"] - seconds["merge"] - seconds["statements"],
         "checkpoint": seconds["checkpoint"],
         "report": seconds["report"],
     }
+    return {**stages, "all": sum(stages.values())}
 
 
-Round = tuple[float, dict[str, float], dict[str, float]]
-"""Seconds of the floor, by stage of a fresh import, and by stage of the same list again."""
-
-
-def measure(count: int, rounds: int, home: Path) -> list[Round]:
-    """Floor and flow in turn, which of them first changing every round."""
+def measure(count: int, rounds: int, home: Path) -> list[Figure]:
+    """Microseconds a user by stage, of new users and of the same list again, beside the floor in the same process."""
     crowd = people.invitees(count)
     payloads = people.parts(crowd)
     again = people.parts(crowd, batch_id="again", revision=2)
     floor = Floor(crowd, payloads, home)
-    _settle_memory()
-    found = []
-    for number in range(rounds):
-        below = floor.seconds() if number % 2 else 0.0
+
+    def flowed() -> dict[str, float]:
         with TemporaryDirectory(dir=home) as place:
-            fresh, repeated = asyncio.run(flow(payloads, Path(place), again=again))
-        gc.collect()
-        found.append((below or floor.seconds(), settled(fresh), settled(repeated)))
-    return found
+            new, same = asyncio.run(flow(payloads, again, Path(place)))
+        return {f"{kind} {stage}": spent for kind, of in (("new", new), ("same", same)) for stage, spent in of.items()}
+
+    with settled():
+        found = rotated([lambda: {"floor": floor.seconds()}, flowed], rounds)
+    each = {name: [seconds / count * MICROSECONDS for seconds in samples] for name, samples in found.items()}
+    return [
+        Figure(f"{called}: {stage}", "µs/user", each[f"{kind} {stage}"], "floor", each["floor"])
+        for kind, called in (("new", f"{count:,} new users"), ("same", "the same again"))
+        for stage in STAGES
+    ]
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """The interpreter as the daemon sets it, and as it was afterwards."""
+    switch, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    _settle_memory()
+    yield
+    sys.setswitchinterval(switch)
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from protocol.vocabulary import Outcome, Reason, Refusal, Status, Verdict
+from protocol.vocabulary import Outcome, Reason, Refusal, Verdict
 
 MAX_MESSAGE = 96 * 1024
 """Bytes of a message that every broker and cloud quota takes (AWS IoT: 128 KB with topic and properties)."""
@@ -25,7 +25,8 @@ class Run(NamedTuple):
     first: int | None
     """The first item's number; None for later changes, which no item names."""
     outcome: Outcome
-    status: Status | None
+    status: str | None
+    """A Status; None where the user is not on the list."""
     mobiles: Sequence[int | None]
     reason: Reason | None = None
     error: Mapping[str, Any] | None = None

@@ -7,14 +7,18 @@ from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from protocol.topics import DEFAULT_PREFIX
+from simulator import exits
+from simulator.exits import Failure
 
 Version = Literal["5", "3.1.1"]
 
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
-class AddressError(ValueError):
+class AddressError(Failure):
     """An address, or a file it needs, that cannot be used; the message names it and the cure."""
+
+    exit_code = exits.USAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import orjson
 from protocol.codec import Limits
 from protocol.invites import MAX_PARTS, Invitee
 from protocol.vocabulary import MAX_REVISION, Mode, Permission
+from simulator.exits import Failure
 
 PART_BYTES: Final = 96 * 1024
 PART_ITEMS: Final = 400
@@ -22,7 +23,7 @@ PART_ITEMS: Final = 400
 _CLOSING: Final = len(',"invitees":[]}') + len(',"revocations":[]')
 
 
-class BatchError(ValueError):
+class BatchError(Failure):
     """A list that cannot be made into a batch; the message says why, and the cure."""
 
 

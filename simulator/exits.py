@@ -16,3 +16,9 @@ IO: Final = 74
 """A file cannot be read or written."""
 CONFIG: Final = 78
 """The gateway's configuration file has mistakes."""
+
+
+class Failure(Exception):
+    """An ending that a person can do something about: the message names the thing, the place and the cure."""
+
+    exit_code = REFUSED

@@ -1,6 +1,6 @@
 """The list that an office imports: people out of several files in one order, each with what is known of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from protocol.invites import Invitee
@@ -62,25 +62,31 @@ class Roster:
         """Where a row stands, as an error names it."""
         return f"{entry.source} row {entry.contact.row}" if len(self.sources) > 1 else f"row {entry.contact.row}"
 
-    def with_accepted(self, accepted: Iterable[Entry]) -> "Roster":
-        """The same list, with these people having taken up the app already."""
-        chosen = {id(entry) for entry in accepted}
-        return Roster(tuple(replace(e, accepted=True) if id(e) in chosen else e for e in self.entries))
+    def short_place(self, entry: Entry) -> str:
+        """The same in a column of its own."""
+        return f"{entry.source} {entry.contact.row}" if len(self.sources) > 1 else str(entry.contact.row)
+
+    def with_accepted(self, has_accepted: Callable[[Entry], bool]) -> "Roster":
+        """The same list, with those who have taken up the app already marked as such."""
+        return Roster(tuple(replace(entry, accepted=has_accepted(entry)) for entry in self.entries))
 
 
 def merged(lists: Sequence[Contacts]) -> Roster:
     """Several lists as one: of the rows with one number, the first stands, whichever file it is in."""
     entries: list[Entry] = []
-    standing: dict[int, tuple[str, Contact]] = {}
+    standing: dict[int, Entry] = {}
     for contacts in lists:
         has_notes = NOTES in contacts.columns
-        rows: list[tuple[Contact, Problem | None]] = [(person, None) for person in contacts.people]
-        rows += [(problem.contact, problem) for problem in contacts.problems]
-        for contact, problem in sorted(rows, key=lambda row: row[0].row):
-            if problem is None and contact.e164 is not None:
-                first = standing.setdefault(contact.e164, (contacts.source, contact))
-                if first[1] is not contact:
-                    words = f"the same number as {first[0]} row {first[1].row}, {first[1].name}"
-                    problem = Problem(contact, Fault.DUPLICATE_IN_BATCH, words)
-            entries.append(Entry(contacts.source, contact, problem, has_notes))
+        of_file = [Entry(contacts.source, person, None, has_notes) for person in contacts.people]
+        of_file += [Entry(contacts.source, problem.contact, problem, has_notes) for problem in contacts.problems]
+        for entry in sorted(of_file, key=lambda entry: entry.contact.row):
+            first = entry
+            if entry.problem is None and entry.contact.e164 is not None:
+                first = standing.setdefault(entry.contact.e164, entry)
+            entries.append(entry if first is entry else _repeating(first, entry))
     return Roster(tuple(entries))
+
+
+def _repeating(first: Entry, entry: Entry) -> Entry:
+    words = f"the same number as {first.source} row {first.contact.row}, {first.contact.name}"
+    return replace(entry, problem=Problem(entry.contact, Fault.DUPLICATE_IN_BATCH, words))

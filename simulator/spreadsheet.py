@@ -18,7 +18,7 @@ MAX_LINES = 1_048_576
 MAX_COLUMNS = 1_000
 
 _DECLARATION = re.compile(r'"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
-_GUARDED = re.compile(r"'[=+\-@\t]")
+_GUARDED = re.compile(r"'(?:[=+\-@\t\r]|(?:0\d*|\d{12,})\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ def declared_delimiter(lines: Sequence[str]) -> str | None:
 def read_rows(lines: Sequence[str], delimiter: str, source: str) -> Iterator[Row]:
     """Every row that is not blank, its cells trimmed and without the guard of an export.
 
-    The guard is the apostrophe that the gateway's export puts before `=`, `+`, `-`, `@` and tab, so that no spreadsheet
-    runs the cell: `'+27824511234` is read as `+27824511234`; any other apostrophe stays. Raises ContactsError for a
-    quotation mark that is not closed, a cell past the csv module's limit, and over MAX_ROWS, MAX_LINES or MAX_COLUMNS.
+    The guard is the apostrophe that the gateway's export puts before `=`, `+`, `-`, `@`, tab and CR, so that no
+    spreadsheet runs the cell, and before digits alone that begin with 0 or are 12 and more, so that none rounds them:
+    `'+27824511234` is read as `+27824511234`, `'012` as `012`; any other apostrophe stays. Raises ContactsError for
+    a quotation mark that is not closed, a cell past the csv module's limit, and past the three bounds above.
     """
     if len(lines) > MAX_LINES:
         raise ContactsError(f"{source} has more than {MAX_LINES:,} lines: split it into several files")
@@ -62,8 +63,7 @@ def read_rows(lines: Sequence[str], delimiter: str, source: str) -> Iterator[Row
         except StopIteration:
             return
         except csv.Error as broken:
-            # Only a row of one line can be taken leniently: over several, a stray mark may have swallowed people.
-            alone = _read_leniently(lines[start], delimiter) if reader.line_num == start + 1 else None
+            alone = _read_leniently(lines[start], delimiter)
             if alone is None:
                 raise ContactsError(
                     f"{source}, row {number} cannot be read ({broken}): look there for a quotation mark without its"
@@ -83,7 +83,10 @@ def read_rows(lines: Sequence[str], delimiter: str, source: str) -> Iterator[Row
 
 
 def _read_leniently(line: str, delimiter: str) -> list[str] | None:
-    """A line such as `"Dave" Mokoena,082…` the way spreadsheets take it; None where a quotation mark stays open."""
+    """A line such as `"Dave" Mokoena,082…` the way spreadsheets take it; None where a quotation mark stays open.
+
+    That one may have swallowed the people on the lines after it.
+    """
     try:
         cells, *rest = csv.reader([line, ""], delimiter=delimiter, skipinitialspace=True)
     except csv.Error:

@@ -5,14 +5,19 @@ import socket
 import ssl
 from typing import Final
 
-from aiomqtt import MqttCodeError, MqttConnectError, MqttError
+from aiomqtt import MqttCodeError, MqttError
+from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.reasoncodes import ReasonCode
 
+from simulator import exits
 from simulator.address import Address
+from simulator.exits import Failure
 
 
-class Unreachable(Exception):
+class Unreachable(Failure):
     """The broker cannot be reached, or does not let us do what we came for; the message says why, and the cure."""
+
+    exit_code = exits.UNREACHABLE
 
 
 def unreachable(address: Address, error: MqttError) -> Unreachable:

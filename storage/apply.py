@@ -13,7 +13,7 @@ from itertools import groupby
 from protocol.codec import Refused
 from protocol.reports import Receipt, Run
 from protocol.validate import Roll
-from protocol.vocabulary import Mode, Outcome, Status, Verdict
+from protocol.vocabulary import Mode, Outcome, Verdict
 from storage import userlist
 from storage.changes import expire_due
 from storage.database import Transaction
@@ -63,6 +63,8 @@ async def apply(
             continue
         step = ledger.admit(each.part)
         if isinstance(step, Admitted):
+            if admitted and _apart(admitted[-1][1], step.batch):
+                await settle()
             admitted.append((each, step.batch))
             if step.completes:
                 await settle()
@@ -74,6 +76,11 @@ async def apply(
     await ledger.save()
     await desk.save()
     return outcomes
+
+
+def _apart(batch: Batch, other: Batch) -> bool:
+    """Whether parts of two batches cannot share a look: what a replace counts, the other would change."""
+    return batch is not other and Mode.REPLACE in (batch.mode, other.mode)
 
 
 async def _settle(
@@ -106,7 +113,7 @@ async def _settle(
                 view.revision = max(view.revision, batch.revision)
                 if batch.mode is Mode.REPLACE:
                     spared += _spared(view, batch, roll, results)
-                    view.added[batch.number] = view.added.get(batch.number, 0) + _count(results, Outcome.ADDED)
+                    view.added[batch.number] = view.added.get(batch.number, 0) + _growth(results)
             counts.update([result.outcome.value for result in results])
             runs += _runs(device_id, roll.mobiles, results)
         if batch.mode is Mode.REPLACE and views:
@@ -135,7 +142,7 @@ async def _look(
     standing = {
         n: (rev, old) for n, rev, old in await transaction.fetch("SELECT device, revision, replaced FROM devices")
     }
-    replacing = {batch.number for _, batch in admitted if batch.mode is Mode.REPLACE}
+    replacing = {batch.number: batch.revision for _, batch in admitted if batch.mode is Mode.REPLACE}
     for device_id in dict.fromkeys(device_id for roll, _ in admitted for device_id in roll.part.device_ids):
         device = devices.get(device_id)
         if device is None:
@@ -147,7 +154,7 @@ async def _look(
         wanted = _wanted(rolls, known, origins) if known else []
         contents = await userlist.whole(transaction, device.number, wanted) if wanted else {}
         revision, replaced = standing[device.number]
-        named = {number: sum(o.occupied for o in of_device if o.batch == number) for number in replacing}
+        named = {n: sum(o.occupied for o in of_device if o.revision >= rev) for n, rev in replacing.items()}
         occupied = sum(origin.occupied for origin in of_device)
         views[device_id] = View(device, revision, replaced, occupied, known, contents, origins, named)
     return views
@@ -168,21 +175,11 @@ def _wanted(rolls: Sequence[Roll], known: Mapping[int, userlist.Glance], origins
 
 
 async def _write(transaction: Transaction, view: View, origins: Origins) -> None:
-    """Write what was decided for one device: changed rows, moved origins, and the sums kept over both."""
+    """Write what was decided for one device: changed rows, and origins that moved or were left."""
     device = view.device.number
-    joining: dict[tuple[int, Status | None], list[int]] = {}
-    leaving: dict[tuple[int, Status | None], list[int]] = {}
-    for mobile, user in view.written.items():
-        joining.setdefault((user.origin, user.status), []).append(mobile)
-        before = view.known.get(mobile)
-        if before is not None:
-            leaving.setdefault((before.origin, before.status), []).append(mobile)
-    _reckon(origins, leaving, joining)
-
     stayed: dict[int, list[int]] = {}
     for mobile in view.restated:
-        if mobile not in view.written:
-            stayed.setdefault(view.known[mobile].origin, []).append(mobile)
+        stayed.setdefault(view.known[mobile].origin, []).append(mobile)
     moves: list[tuple[int, int]] = []
     for number, mobiles in stayed.items():
         heirs = {view.restated[mobile] for mobile in mobiles}
@@ -195,33 +192,18 @@ async def _write(transaction: Transaction, view: View, origins: Origins) -> None
     await transaction.execute(
         "UPDATE devices SET revision = max(revision, ?) WHERE device = ?", (view.revision, device)
     )
-    await transaction.many(
-        _ADD,
-        [(batch, device, added) for batch, added in view.added.items()],
-    )
+    await transaction.many(_ADD, [(batch, device, added) for batch, added in view.added.items()])
 
 
 def _move(view: View, origins: Origins, number: int, mobiles: Sequence[int]) -> list[tuple[int, int]]:
     """Only some users of an origin were named again: they leave it, each to what spoke of them."""
-    leaving: dict[tuple[int, Status | None], list[int]] = {}
-    joining: dict[tuple[int, Status | None], list[int]] = {}
+    moving: dict[tuple[int, str | None], list[int]] = {}
     for mobile in mobiles:
-        status = view.known[mobile].status
-        leaving.setdefault((number, status), []).append(mobile)
-        joining.setdefault((view.restated[mobile], status), []).append(mobile)
-    _reckon(origins, leaving, joining)
+        moving.setdefault((view.restated[mobile], view.known[mobile].status), []).append(mobile)
+    for (heir, status), each in moving.items():
+        origins[number].leave(status, each)
+        origins[heir].join(status, each)
     return [(mobile, view.restated[mobile]) for mobile in mobiles]
-
-
-def _reckon(
-    origins: Origins,
-    leaving: Mapping[tuple[int, Status | None], list[int]],
-    joining: Mapping[tuple[int, Status | None], list[int]],
-) -> None:
-    for (number, status), mobiles in leaving.items():
-        origins[number].leave(status, mobiles)
-    for (number, status), mobiles in joining.items():
-        origins[number].join(status, mobiles)
 
 
 def _spared(view: View, batch: Batch, roll: Roll, results: Sequence[Result]) -> list[tuple[int, int, int]]:
@@ -247,8 +229,9 @@ def _runs(device_id: str, mobiles: Sequence[int | None], results: Sequence[Resul
     return runs
 
 
-def _count(results: Sequence[Result], outcome: Outcome) -> int:
-    return sum(result.outcome is outcome for result in results)
+def _growth(results: Sequence[Result]) -> int:
+    """Users a part put on the list, less those it took off by name."""
+    return sum((result.outcome is Outcome.ADDED) - (result.outcome is Outcome.REVOKED) for result in results)
 
 
 def _receipt(verdict: Verdict, roll: Roll, batch: Batch, counts: Mapping[str, int]) -> Receipt:

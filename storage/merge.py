@@ -4,7 +4,7 @@ Newer wins; a tombstone outlives the user; an Owner changes only by name; import
 away. The whole part is decided in memory, and every item gets its true outcome from the same pass.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ class Result(NamedTuple):
     """What became of one item on one device."""
 
     outcome: Outcome
-    status: Status | None
+    status: str | None
     fault: ItemFault | None = None
     cautions: tuple[tuple[Caution, str], ...] = ()
 
@@ -54,9 +54,9 @@ class View:
     """Users that each replace (by batch number) has put on the list."""
     written: dict[int, User] = field(default_factory=dict)
     restated: dict[int, int] = field(default_factory=dict)
-    """Users named again without a change: the number of the origin that spoke last."""
+    """Users as they were stored and named again without a change: the number of the origin that spoke last."""
 
-    def glance(self, mobile: int) -> Glance | User | None:
+    def row(self, mobile: int) -> Glance | User | None:
         """The user as decided so far; None where there is no row."""
         return self.written.get(mobile) or self.known.get(mobile)
 
@@ -64,13 +64,13 @@ class View:
         """What last spoke of the user."""
         return self.origins[self.restated.get(mobile, row.origin)]
 
-    def status(self, mobile: int | None) -> Status | None:
+    def status(self, mobile: int | None) -> str | None:
         """The user's status as decided so far."""
-        row = None if mobile is None else self.glance(mobile)
+        row = None if mobile is None else self.row(mobile)
         return row.status if row else None
 
 
-_LISTED = (Status.PENDING, Status.ACTIVE)
+_LISTED = (Status.PENDING.value, Status.ACTIVE.value)
 _CAUTIONED = {Caution.UNASSIGNED_RANGE: "mobile", Caution.OWNER_KEPT: "permission"}
 _OWNER_KEPT = ((Caution.OWNER_KEPT, "an Owner is changed only by an item that names the permission itself"),)
 
@@ -94,18 +94,23 @@ class _Merge:
         self.intercom = view.device.kind is Kind.INTERCOM
         self.first: dict[int, int] | None = self._revoked_here() if self._repeats() else None
         self.kept: Origin | None = None
+        self.joined: dict[str | None, list[int]] = {}
+        self.left: dict[tuple[int, str | None], list[int]] = {}
+        self.faults = dict(roll.faults)
 
     def results(self) -> list[Result]:
         roll = self.roll
         results: list[Result | None] = [None] * roll.items
-        for person in roll.people:
-            results[person.item] = self._invited(person)
+        if (terms := self._all_new()) is not None:
+            self._add_all(terms, results)
+        else:
+            for person in roll.people:
+                results[person.item] = self._invited(person)
         for item in roll.revoked:
             results[item] = self._revoked(item)
-        if self.replacing:
-            self.view.named[self.origin.batch] = self.counted
-        for item, fault in roll.faults.items():
-            results[item] = self._rejected(item, fault)
+        self._reckon()
+        for item, fault in self.faults.items():
+            results[item] = Result(Outcome.REJECTED, self.view.status(roll.mobiles[item]), fault)
         for item, caution in roll.cautions.items():
             result = results[item]
             if result is not None and result.outcome is not Outcome.REJECTED:
@@ -129,14 +134,84 @@ class _Merge:
         assert mobile is not None, "an item without a number is a fault"
         return mobile
 
-    def _invited(self, person: Person) -> Result:
+    def _all_new(self) -> Terms | None:
+        """The terms shared by everyone, where nobody has a row yet, nobody is named twice, and there is room for all.
+
+        That is the usual part of a first import; `_invited` would come to the same, person by person.
+        """
+        view, people = self.view, self.roll.people
+        if self.first is not None or not people or self.origin.revision < view.replaced:
+            return None
+        terms = people[0].terms
+        if any(person.terms is not terms for person in people):
+            return None
+        mobiles = self.roll.mobiles
+        if not (view.known.keys().isdisjoint(mobiles) and view.written.keys().isdisjoint(mobiles)):
+            return None
+        if self.counted + len(people) > view.device.max_users:
+            return None
+        if self.intercom:
+            return NO_TERMS
+        return None if isinstance(terms, TermsFault) else terms
+
+    def _add_all(self, terms: Terms, results: list[Result | None]) -> None:
+        for accepted in (False, True):
+            people = [person for person in self.roll.people if person.accepted is accepted]
+            if people:
+                users = self._fresh(people, terms, accepted)
+                status = users[0].status
+                result = Result(Outcome.ADDED, status)
+                for person in people:
+                    results[person.item] = result
+                mobiles = [person.mobile for person in people]
+                self.view.written.update(zip(mobiles, users, strict=True))
+                self.joined.setdefault(status, []).extend(mobiles)
+                self._count(len(people) if status in _LISTED else 0, 0)
+
+    def _fresh(self, people: Sequence[Person], terms: Terms, accepted: bool) -> list[User]:
+        """The rows of people who have none yet."""
+        status, deadline = standing(accepted, terms.ends_at, self.roll.part.invite_expires_at, self.now)
+        device, origin, now, plain, took = (
+            self.view.device.number,
+            self.origin.number,
+            self.now,
+            str(status),
+            int(accepted),
+        )
+        permission = None if terms.permission is None else str(terms.permission)
+        starts_at, ends_at, schedule = terms.starts_at, terms.ends_at, terms.schedule
+        return [
+            User(
+                device,
+                person.mobile,
+                origin,
+                now,
+                plain,
+                took,
+                permission,
+                starts_at,
+                ends_at,
+                schedule,
+                person.name,
+                person.notes or None,
+                self._units(person),
+                int(person.wifi is not False),
+                deadline,
+            )
+            for person in people
+        ]
+
+    def _units(self, person: Person) -> str | None:
+        return orjson.dumps(person.units).decode() if person.units and self.intercom else None
+
+    def _invited(self, person: Person) -> Result | None:
         view, origin, mobile = self.view, self.origin, person.mobile
         terms = NO_TERMS if self.intercom else person.terms
         if isinstance(terms, TermsFault):
-            return self._rejected(person.item, ItemFault(terms.code, terms.field, terms.message))
+            return self._reject(person.item, ItemFault(terms.code, terms.field, terms.message))
         if self.first is not None and self.first.setdefault(mobile, person.item) != person.item:
             return self._duplicate(person.item, self.first[mobile])
-        row = view.written.get(mobile) or view.known.get(mobile)
+        row = view.row(mobile)
         before: User | None = None
         if row is not None:
             spoken = view.origin_of(mobile, row)
@@ -152,22 +227,29 @@ class _Merge:
                     return self._owner_kept(mobile, before)
         elif origin.revision < view.replaced:
             return Result(Outcome.SUPERSEDED, None)
-        after = self._agreed(person, terms, before)
+        after = (
+            self._fresh([person], terms, person.accepted)[0] if before is None else self._agreed(person, terms, before)
+        )
         if before is not None and after[CONTENT] == before[CONTENT]:
             return self._unchanged(mobile, after.status, origin)
         occupied = before is not None and before.status in _LISTED
         occupies = after.status in _LISTED
-        if occupies and not occupied and self._full():
+        if occupies and not occupied and self.counted >= view.device.max_users:
             fault = ItemFault(Fault.USER_LIMIT, None, f"the device is full: it takes {view.device.max_users:,} users")
-            return self._rejected(person.item, fault)
-        self.counted += occupies if self.replacing else occupies - occupied
-        view.occupied += occupies - occupied
-        view.written[mobile] = after
-        view.restated.pop(mobile, None)
+            return self._reject(person.item, fault)
+        self._count(occupies, occupied)
+        self._write(after, row)
         return Result(Outcome.ADDED if before is None else Outcome.UPDATED, after.status)
 
-    def _full(self) -> bool:
-        return self.counted >= self.view.device.max_users
+    def _agreed(self, person: Person, terms: Terms, before: User) -> User:
+        """The row of somebody listed after this item; what the item leaves unsaid stays."""
+        accepted = person.accepted or before.accepted == 1
+        after = self._fresh([person], terms, accepted)[0]
+        return after._replace(
+            notes=before.notes if person.notes is None else after.notes,
+            units=before.units if person.units is None else after.units,
+            wifi=before.wifi if person.wifi is None else after.wifi,
+        )
 
     def _owner_kept(self, mobile: int, owner: User) -> Result:
         """The batch spoke of the Owner and changed nothing; what it said of the others is no word on the Owner."""
@@ -176,74 +258,71 @@ class _Merge:
             self.kept = self.view.origins.new(origin.device, origin.batch, origin.revision, None, origin.invited_by)
         return self._unchanged(mobile, owner.status, self.kept)._replace(cautions=_OWNER_KEPT)
 
-    def _agreed(self, person: Person, terms: Terms, before: User | None) -> User:
-        """The user's row after this item; what the item leaves unsaid stays, or takes its default."""
-        accepted = person.accepted or (before is not None and before.accepted == 1)
-        status, deadline = standing(accepted, terms.ends_at, self.roll.part.invite_expires_at, self.now)
-        units = orjson.dumps(person.units).decode() if person.units and self.intercom else None
-        if before is None:
-            notes = person.notes or None
-            wifi = person.wifi is not False
-        else:
-            notes = before.notes if person.notes is None else person.notes or None
-            wifi = bool(before.wifi) if person.wifi is None else person.wifi
-            if person.units is None:
-                units = before.units
-        return User(
-            self.view.device.number,
-            person.mobile,
-            self.origin.number,
-            self.now,
-            status,
-            1 if accepted else 0,
-            terms.permission,
-            terms.starts_at,
-            terms.ends_at,
-            terms.schedule,
-            person.name,
-            notes,
-            units,
-            1 if wifi else 0,
-            deadline,
-        )
-
-    def _unchanged(self, mobile: int, status: Status | None, origin: Origin) -> Result:
+    def _unchanged(self, mobile: int, status: str | None, origin: Origin) -> Result:
         decided = self.view.written.get(mobile)
         if decided is None:
             self.view.restated[mobile] = origin.number
-        else:
+        else:  # written by an earlier part of this group
+            self.view.origins[decided.origin].leave(status, [mobile])
+            origin.join(status, [mobile])
             self.view.written[mobile] = decided._replace(origin=origin.number)
         if self.replacing:
-            self.counted += status in _LISTED
+            self._count(status in _LISTED, status in _LISTED)
         return Result(Outcome.UNCHANGED, status)
 
-    def _revoked(self, item: int) -> Result:
+    def _revoked(self, item: int) -> Result | None:
         view, origin, mobile = self.view, self.origin, self._mobile(item)
         if self.first is not None and self.first[mobile] != item:
             return self._duplicate(item, self.first[mobile])
-        row = view.glance(mobile)
-        if row is not None and view.origin_of(mobile, row).revision > origin.revision:
-            return Result(Outcome.SUPERSEDED, row.status)
+        row = view.row(mobile)
+        if row is not None:
+            spoken = view.origin_of(mobile, row)
+            if spoken.revision > origin.revision:
+                return Result(Outcome.SUPERSEDED, row.status)
+            if row.status is None and spoken.batch == origin.batch:
+                return self._duplicate(item, None)
         if origin.revision < view.replaced:
             return Result(Outcome.SUPERSEDED, row.status if row else None)
-        listed = row is not None and row.status is not None
         if row is not None and row.status in _LISTED:
-            view.occupied -= 1
-            self.counted -= not self.replacing or view.origin_of(mobile, row).batch == origin.batch
-        view.written[mobile] = tombstone(view.device.number, mobile, origin.number, self.now)
-        view.restated.pop(mobile, None)
-        return Result(Outcome.REVOKED if listed else Outcome.ABSENT, None)
+            if self.replacing and view.origin_of(mobile, row).batch == origin.batch:
+                self.counted -= 1  # an earlier part of this replace named the user
+            self._count(0, 1)
+        self._write(tombstone(view.device.number, mobile, origin.number, self.now), row)
+        return Result(Outcome.REVOKED if row is not None and row.status is not None else Outcome.ABSENT, None)
 
-    def _duplicate(self, item: int, first: int | None) -> Result:
+    def _count(self, occupies: int, occupied: int) -> None:
+        """Keep the sums that the user limit is measured against."""
+        self.view.occupied += occupies - occupied
+        self.counted += occupies if self.replacing else occupies - occupied
+
+    def _write(self, user: User, row: Glance | User | None) -> None:
+        """The user is this from now on, in place of `row`."""
+        if row is not None:
+            self.left.setdefault((row.origin, row.status), []).append(user.mobile)
+            self.view.restated.pop(user.mobile, None)
+        self.joined.setdefault(user.status, []).append(user.mobile)
+        self.view.written[user.mobile] = user
+
+    def _reckon(self) -> None:
+        """Keep the sums of the origins that users left and joined."""
+        for (number, status), mobiles in self.left.items():
+            self.view.origins[number].leave(status, mobiles)
+        for status, mobiles in self.joined.items():
+            self.origin.join(status, mobiles)
+        if self.replacing:
+            self.view.named[self.origin.batch] = self.counted
+
+    def _duplicate(self, item: int, first: int | None) -> Result | None:
         where = "an earlier part of this batch" if first is None else f"item {first}"
         if first is not None and first >= len(self.roll.part.invitees):
             where += ", which revokes it"
-        return self._rejected(
-            item, ItemFault(Fault.DUPLICATE_IN_BATCH, "mobile", f"the number already stands in {where}")
-        )
+        fault = ItemFault(Fault.DUPLICATE_IN_BATCH, "mobile", f"the number already stands in {where}")
+        return self._reject(item, fault)
 
-    def _rejected(self, item: int, fault: ItemFault) -> Result:
-        return Result(Outcome.REJECTED, self.view.status(self.roll.mobiles[item]), fault)
+    def _reject(self, item: int, fault: ItemFault) -> Result | None:
+        """No result yet: a rejected item's is told at the end, with the user's status after the whole part."""
+        self.faults[item] = fault
+        return None
 
 
 def unknown_device(roll: Roll, device_id: str) -> list[Result]:

@@ -35,7 +35,7 @@ class Origin:
     revision: int
     body: bytes | None = None
     invited_by: str | None = None
-    counts: dict[Status | None, int] = field(default_factory=dict)
+    counts: dict[str | None, int] = field(default_factory=dict)
     digest: int = 0
 
     @property
@@ -48,19 +48,19 @@ class Origin:
         """Users that count to the device's limit."""
         return self.counts.get(Status.PENDING, 0) + self.counts.get(Status.ACTIVE, 0)
 
-    def join(self, status: Status | None, mobiles: Collection[int]) -> None:
+    def join(self, status: str | None, mobiles: Collection[int]) -> None:
         """These users name this origin from now on."""
         self.counts[status] = self.counts.get(status, 0) + len(mobiles)
         if status is not None:
             self.digest = (self.digest + digest_sum(mobiles, self.revision)) % MODULUS
 
-    def leave(self, status: Status | None, mobiles: Collection[int]) -> None:
+    def leave(self, status: str | None, mobiles: Collection[int]) -> None:
         """These users name another origin from now on."""
         self.counts[status] = self.counts.get(status, 0) - len(mobiles)
         if status is not None:
             self.digest = (self.digest - digest_sum(mobiles, self.revision)) % MODULUS
 
-    def turn(self, before: Status, after: Status, users: int) -> None:
+    def turn(self, before: str, after: str, users: int) -> None:
         """So many users changed their status and kept their origin."""
         self.counts[before] = self.counts.get(before, 0) - users
         self.counts[after] = self.counts.get(after, 0) + users
@@ -107,7 +107,7 @@ class Origins:
     async def _take(self, sql: str, parameter: str | int) -> list[Origin]:
         rows = await self._transaction.fetch(sql, (parameter,))
         for number, device, batch, revision, body, invited_by, pending, active, expired, gone, digest in rows:
-            counts: dict[Status | None, int] = {
+            counts: dict[str | None, int] = {
                 Status.PENDING: pending, Status.ACTIVE: active, Status.EXPIRED: expired, None: gone,
             }  # fmt: skip
             origin = Origin(number, device, batch, revision, body, invited_by, counts, digest % MODULUS)

@@ -1,11 +1,10 @@
 """The allowed-user list in SQL: one look at what is there, one sorted write of what changes."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import orjson
 
-from protocol.vocabulary import Status
 from storage.database import Transaction
 
 COLUMNS = (
@@ -30,13 +29,16 @@ _MOVE = "UPDATE users SET origin = ? WHERE device = ? AND mobile = ?"
 
 
 class User(NamedTuple):
-    """A row of the list. `status` None is a tombstone; times are epoch milliseconds."""
+    """A row of the list. `status` None is a tombstone; times are epoch milliseconds.
+
+    Texts are plain strings, no members of an enumeration: the database asks its adapters about every other kind.
+    """
 
     device: int
     mobile: int
     origin: int
     changed_at: int
-    status: Status | None
+    status: str | None
     accepted: int
     permission: str | None
     starts_at: int | None
@@ -53,13 +55,11 @@ class Glance(NamedTuple):
     """What a row is judged by before its content matters."""
 
     origin: int
-    status: Status | None
+    status: str | None
 
 
 CONTENT = slice(4, None)
 """The fields of a User that make two rows the same user."""
-
-_STATUSES: Mapping[str | None, Status | None] = {None: None, **{status.value: status for status in Status}}
 
 
 def tombstone(device: int, mobile: int, origin: int, at: int) -> User:
@@ -70,7 +70,7 @@ def tombstone(device: int, mobile: int, origin: int, at: int) -> User:
 async def glance(transaction: Transaction, device: int, mobiles: Collection[int]) -> dict[int, Glance]:
     """Origin and status of those of `mobiles` that have a row, tombstones included."""
     rows = await transaction.fetch(_GLANCE, (orjson.dumps(list(mobiles)).decode(), device))
-    return {mobile: Glance(origin, _STATUSES[status]) for mobile, origin, status in rows}
+    return {mobile: Glance(origin, status) for mobile, origin, status in rows}
 
 
 async def whole(transaction: Transaction, device: int, mobiles: Collection[int]) -> dict[int, User]:

@@ -161,17 +161,17 @@ class Agent:
 
     async def users(self) -> list[dict[str, Any]]:
         """The list as `fluss-agent users` shows it."""
-        return list(await self.command("users", "--format", "json"))
+        return [dict(user) for user in json.loads(await self.command("users", "--format", "json"))]
 
-    async def command(self, *words: str) -> Any:
-        """The JSON that one of its commands writes."""
+    async def command(self, *words: str) -> str:
+        """What one of its commands prints."""
         asked = await asyncio.create_subprocess_exec(
             *COMMAND, *words, "--config", self.file, stdout=asyncio.subprocess.PIPE, env=self._environment, cwd="/"
         )
         async with asyncio.timeout(20):
             answer, _ = await asked.communicate()
         assert asked.returncode == 0, f"{words} ended with {asked.returncode}"
-        return json.loads(answer)
+        return answer.decode()
 
     @property
     def _started(self) -> Program:
@@ -198,6 +198,9 @@ async def gateway(
 
 
 def strace(calls: str, action: str, *, when: str) -> Sequence[str]:
-    """To launch an agent under: ``action`` befalls the ``when``-th of ``calls``, counted by thread; see strace(1)."""
+    """What to launch an agent under, so that ``action`` befalls the ``when``-th of these system calls of each thread.
+
+    See "Tampering" in strace(1).
+    """
     injected = f"inject={calls}:{action}:when={when}"
     return ("strace", "--seccomp-bpf", "-f", "-q", "-o", "/dev/null", "-e", f"trace={calls}", "-e", injected)

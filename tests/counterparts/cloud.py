@@ -71,7 +71,7 @@ class Cloud:
         """The latest state document; empty before the first."""
         self._receipts: dict[tuple[str | None, int | None], list[Document]] = defaultdict(list)
         self._results: dict[str | None, dict[int | None, list[Document]]] = defaultdict(lambda: defaultdict(list))
-        self._port = port
+        self.port = port
         self._base = f"{prefix}/{GATEWAY}"
         self._client: aiomqtt.Client | None = None
         self._connected = asyncio.Event()
@@ -108,23 +108,25 @@ class Cloud:
         assert self._client is not None
         await self._client.publish(f"{self._base}/{leaf}", payload, qos=1, retain=retain, timeout=within_s)
 
-    async def ask(self, command: str, *, retain: bool = False, **fields: object) -> Document:
+    async def ask(self, command: str, **fields: object) -> Document:
         """Give a command, and return the gateway's reply."""
         command_id = f"command-{next(self._commands)}"
         asked = {"commandId": command_id, "gatewayId": GATEWAY, "command": command, **fields}
-        await self.publish("commands", asked, retain=retain)
+        await self.publish("commands", asked)
         return await self.reply(command_id)
 
     async def reply(self, command_id: str | None) -> Document:
         """The reply to a command, once it has come."""
-        return await until(
-            lambda: next((reply for reply in self.said("replies") if reply["commandId"] == command_id), None),
+        replies = await until(
+            lambda: [reply for reply in self.said("replies") if reply["commandId"] == command_id],
             what=f"a reply to {command_id}",
         )
+        return replies[0]
 
     async def reconcile(self, *parts: Mapping[str, object], within_s: float = 30) -> None:
-        """What a cloud does that trusts no broker: send again what was not receipted, ask again for reports that are
-        missing, until every part has its receipt and all its results.
+        """Do what a cloud does that trusts no broker, until every part has its receipt and all its results.
+
+        It sends again what was not receipted, and asks again for reports that are missing.
         """
         async with asyncio.timeout(within_s):
             while unsettled := [each for each in parts if not self.settled(each)]:
@@ -157,7 +159,8 @@ class Cloud:
         found = self._results[batch_id]
         if number is not None:
             return sorted(found[number], key=_by_item)
-        return [result for _, results in sorted(found.items(), key=repr) for result in sorted(results, key=_by_item)]
+        in_order = sorted(found, key=lambda each: each or 0)
+        return [result for each in in_order for result in sorted(found[each], key=_by_item)]
 
     def missing(self) -> list[tuple[str, int]]:
         """The reports that others show to exist, up to the newest one named in ``state``."""
@@ -219,7 +222,7 @@ class Cloud:
     async def _listen(self) -> None:
         while True:
             with suppress(aiomqtt.MqttError):
-                async with aiomqtt.Client(LOOPBACK, self._port) as client:
+                async with aiomqtt.Client(LOOPBACK, self.port) as client:
                     await client.subscribe([(f"{self._base}/{leaf}", 1) for leaf in HEARD])
                     self._client = client
                     self._connected.set()

@@ -190,8 +190,7 @@ async def test_publishing_returns_once_the_broker_has_it(mosquitto: Mosquitto, a
         assert message.payload == b'{"online": true}'
 
 
-async def test_publishing_at_once_keeps_to_what_the_broker_takes(tmp_path: Path, mosquitto_installed: None) -> None:
-    """A broker of MQTT 5 disconnects whoever exceeds its Receive Maximum; paho does not look at it."""
+async def test_window_is_as_large_as_the_broker_says(tmp_path: Path, mosquitto_installed: None) -> None:
     async with (
         Mosquitto(tmp_path, settings=["max_inflight_messages 3"]) as broker,
         connected(new_link(Address(broker.host, broker.port, "gw-1"))) as link,

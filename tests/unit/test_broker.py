@@ -83,16 +83,16 @@ def test_missing_user_name_is_said() -> None:
 def test_hanging_up_without_an_answer_names_what_it_may_be() -> None:
     plain = replace(ADDRESS, tls=None)
 
-    assert 'set mqtt.protocol = "3.1.1"' in broker.unanswered(plain, None).words
-    assert "it may want TLS" in broker.unanswered(plain, "[Errno 104] Connection reset by peer").words
-    said = broker.unanswered(replace(ADDRESS, protocol="3.1.1"), None).words
+    assert 'set mqtt.protocol = "3.1.1"' in broker.unanswered(plain, silent=True).words
+    assert "it may want TLS" in broker.unanswered(plain, detail="[Errno 104] Connection reset by peer").words
+    said = broker.unanswered(replace(ADDRESS, protocol="3.1.1")).words
     assert said == "mqtt.example.net:8883 closed the connection without an answer"
 
 
 def test_only_a_broker_that_is_still_there_can_have_made_way_for_another_client() -> None:
     assert broker.hung_up(ADDRESS, listening=True).ending is Ending.HUNG_UP
     assert broker.hung_up(ADDRESS, listening=False).ending is Ending.FAILED
-    assert broker.unanswered(ADDRESS, None).ending is Ending.FAILED
+    assert broker.unanswered(ADDRESS).ending is Ending.FAILED
     assert broker.dismissed(ADDRESS, 0x8E, "Session taken over").ending is Ending.TAKEN_OVER
     assert broker.dismissed(ADDRESS, 0x8B, "Server shutting down").ending is Ending.FAILED
 

@@ -117,7 +117,6 @@ def test_read_what_a_spreadsheet_ruined_is_never_guessed(written: str) -> None:
         ("HK", "00 852 5123 4567"),  # 008 dials out, not 00
         ("HK", "001 (0)44 7400 123456"),  # 001 dials out: the zero is behind no country code
         ("RW", "006 123 456"),  # 00 dials out: it is no fixed-line number with a trunk zero
-        ("US", "2680000000"),  # 268 belongs to another region of +1
     ],
 )
 def test_read_takes_no_shorter_way_than_the_library(region: str, written: str) -> None:

@@ -1,0 +1,63 @@
+"""What an import writes to the card: write-ahead log and database, from start to stop, the last checkpoint included.
+
+As the kernel counts it for the process (`/proc/PID/io`: pages that got dirty and were not dropped before they were
+written), less what a gateway writes that starts and stops without an import.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from benchmarks import people
+from benchmarks.bench import bench
+from benchmarks.figure import Figure, rotated
+from benchmarks.gateway import AGENT
+
+QUIET: Final = (*AGENT[:2], "--log-level", "warning", *AGENT[2:])
+"""The log goes to a file here, to the journal on a board: it is not counted."""
+
+
+def measure(few: int, many: int, rounds: int, home: Path) -> list[Figure]:
+    """Bytes written per user, beside the bytes of the payloads that brought them."""
+    crowd = people.invitees(many)
+    one, some, all_of_them = (people.parts(crowd[:count]) for count in (1, few, many))
+    again = people.parts(crowd, batch_id="again", revision=2)
+    single = [
+        people.parts([person], batch_id=f"single-{number}", revision=number)[0]
+        for number, person in enumerate(crowd[:few], 1)
+    ]
+    imports: dict[str, list[Sequence[bytes]]] = {
+        "nothing": [],
+        "one": [one],
+        "some": [some],
+        "all": [all_of_them],
+        "twice": [all_of_them, again],
+        "together": [single],
+        "apart": [[payload] for payload in single],
+    }
+
+    def written(name: str) -> dict[str, float]:
+        with bench(home, QUIET) as (gateway, office):
+            for payloads in imports[name]:
+                office.send(payloads, sum(payload.count(b'"mobile":') for payload in payloads))
+            return {name: float(gateway.stop())}
+
+    found = rotated([partial(written, name) for name in imports], rounds)
+
+    def per_user(name: str, users: int, without: str = "nothing") -> list[float]:
+        return [(total - less) / users for total, less in zip(found[name], found[without], strict=True)]
+
+    def figure(what: str, samples: list[float], payloads: Sequence[bytes], users: int) -> Figure:
+        received = sum(map(len, payloads)) / users
+        return Figure(what, "B/user", samples, "bytes received", [received] * rounds)
+
+    grouped = per_user("some", few)
+    return [
+        figure("written for a batch of 1 new user", per_user("one", 1), one, 1),
+        figure(f"written for a batch of {few:,} new users", grouped, some, few),
+        figure(f"written for a batch of {many:,} new users", per_user("all", many), all_of_them, many),
+        figure(f"written for the same {many:,} again", per_user("twice", many, without="all"), again, many),
+        Figure(f"{few:,} batches of 1, sent at once", "B/user", per_user("together", few), "one batch", grouped),
+        Figure(f"{few:,} batches of 1, one by one", "B/user", per_user("apart", few), "one batch", grouped),
+    ]

@@ -1,0 +1,96 @@
+"""The program one would write first: a commit and a status message for every person.
+
+Nothing is done badly on purpose: the same libraries, the same promises to the disk (WAL, FULL) and to the broker
+(QoS 1), one person after the other. Run as `python -m benchmarks.naive CONFIG`.
+"""
+
+import json
+import sqlite3
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import phonenumbers
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from pydantic import BaseModel, Field, ValidationError
+
+from protocol.topics import Topics
+
+_SCHEMA = """
+CREATE TABLE users (device_id TEXT, mobile TEXT, name TEXT, notes TEXT, permission TEXT, status TEXT, revision INTEGER,
+    PRIMARY KEY (device_id, mobile))
+"""
+_UPSERT = """
+INSERT INTO users VALUES (?, ?, ?, ?, ?, 'Pending', ?) ON CONFLICT (device_id, mobile) DO UPDATE SET
+    name = excluded.name, notes = excluded.notes, permission = excluded.permission, revision = excluded.revision
+WHERE excluded.revision > users.revision
+"""
+
+
+class Invitee(BaseModel):
+    userName: str = Field(min_length=1, max_length=100)  # noqa: N815 -- the wire's name
+    mobile: str
+    notes: str | None = Field(None, max_length=400)
+
+
+class Batch(BaseModel):
+    revision: int
+    part: int
+    deviceIds: list[str]  # noqa: N815 -- the wire's name
+    permission: str
+    invitees: list[dict[str, object]]
+
+
+class Naive:
+    """Invites in over MQTT, rows into SQLite, statuses out."""
+
+    def __init__(self, database: Path, gateway_id: str, region: str) -> None:
+        self._database = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.execute(_SCHEMA)
+        self._region = region
+        self._topics = Topics(gateway_id)
+        self._client = Client(CallbackAPIVersion.VERSION2, gateway_id, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.on_connect = lambda client, *_: client.subscribe(self._topics.invites, 1)
+        self._client.on_subscribe = lambda client, *_: client.publish(self._topics.state, b'{"online":true}', 1, True)
+        self._client.on_message = self._take
+
+    def run(self, host: str, port: int) -> None:
+        self._client.connect(host, port)
+        self._client.loop_forever()
+
+    def _take(self, client: Client, _userdata: object, message: MQTTMessage) -> None:
+        batch = Batch(**json.loads(message.payload))
+        for item, invitee in enumerate(batch.invitees):
+            for device_id in batch.deviceIds:
+                result = self._apply(batch, device_id, invitee)
+                status = {"part": batch.part, "at": int(time.time() * 1000), "results": [{"item": item, **result}]}
+                client.publish(self._topics.statuses, json.dumps(status, separators=(",", ":")), 1)
+
+    def _apply(self, batch: Batch, device_id: str, invitee: dict[str, object]) -> dict[str, str | None]:
+        try:
+            person = Invitee.model_validate(invitee)
+            number = phonenumbers.parse(person.mobile, self._region)
+        except (ValidationError, phonenumbers.NumberParseException) as fault:
+            return {"deviceId": device_id, "mobile": None, "outcome": "rejected", "error": str(fault)}
+        if not phonenumbers.is_valid_number(number):
+            return {"deviceId": device_id, "mobile": None, "outcome": "rejected", "error": "not a valid number"}
+        mobile = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        row = (device_id, mobile, person.userName, person.notes, batch.permission, batch.revision)
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.execute(_UPSERT, row)
+        self._database.execute("COMMIT")
+        return {"deviceId": device_id, "mobile": mobile, "outcome": "added", "status": "Pending"}
+
+
+def main(path: Path) -> None:
+    config = tomllib.loads(path.read_text())
+    naive = Naive(path.with_name("naive.db"), config["gateway_id"], config["default_region"])
+    naive.run(config["mqtt"]["host"], config["mqtt"]["port"])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

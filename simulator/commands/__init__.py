@@ -1,0 +1,124 @@
+"""The commands of `fluss-simulator`, one module each, loaded only when typed; here, what they have in common."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
+
+import click
+
+from protocol.topics import DEFAULT_PREFIX
+from simulator.address import Address, Tls, Version, parse_address
+from simulator.gateway_file import Device, GatewayFile, read_gateway_file
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FILE = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The gateway a command is for, and the way to it."""
+
+    address: Address
+    gateway_id: str
+    devices: list[Device] = field(default_factory=list)
+    """As its configuration has them; none where that was not given."""
+    region: str = "ZA"
+
+
+class Where(TypedDict):
+    """What `target_options` gives to a command, for `find_target`."""
+
+    broker: str | None
+    gateway: str | None
+    protocol: Version | None
+    prefix: str | None
+    ca_file: Path | None
+    cert_file: Path | None
+    key_file: Path | None
+    config: Path | None
+
+
+_TARGET = (
+    click.option(
+        "--broker",
+        metavar="URL",
+        envvar="FLUSS_BROKER",
+        help="mqtt://[user[:password]@]host[:port], or mqtts:// for TLS. [env: FLUSS_BROKER]",
+    ),
+    click.option("--gateway", metavar="ID", envvar="FLUSS_GATEWAY", help="The gateway's id. [env: FLUSS_GATEWAY]"),
+    click.option("--protocol", type=click.Choice(["5", "3.1.1"]), help="The version of MQTT. [default: 5]"),
+    click.option("--prefix", metavar="TOPIC", help=f"The first levels of every topic. [default: {DEFAULT_PREFIX}]"),
+    click.option("--ca-file", type=_FILE, metavar="FILE", help="The authority that signs the broker's certificate."),
+    click.option("--cert-file", type=_FILE, metavar="FILE", help="A client certificate."),
+    click.option("--key-file", type=_FILE, metavar="FILE", help="Its key."),
+    click.option(
+        "--config",
+        type=_FILE,
+        metavar="FILE",
+        help="A gateway's own configuration: its broker's address and its devices are taken from there.",
+    ),
+)
+
+
+def target_options(command: F) -> F:
+    """The options that say which gateway at which broker; `find_target` reads them."""
+    for option in reversed(_TARGET):
+        option(command)
+    return command
+
+
+def find_target(where: Where) -> Target:
+    """What the options say; those given win over the gateway's file. Raises click.UsageError, GatewayFileError."""
+    config = where["config"]
+    tls = Tls(where["ca_file"], where["cert_file"], where["key_file"])
+    if tls.key_file is not None and tls.cert_file is None:
+        raise click.UsageError("--key-file needs --cert-file beside it")
+    file = None if config is None else read_gateway_file(config)
+    gateway_id = where["gateway"] or (file and file.gateway_id)
+    if not gateway_id:
+        raise click.UsageError("say which gateway: --gateway ID, or --config with its configuration file")
+    protocol: Version = where["protocol"] or (file.mqtt.protocol if file else "5")
+    prefix = where["prefix"] or (file.mqtt.topic_prefix if file else DEFAULT_PREFIX)
+    if where["broker"] is not None:
+        address = parse_address(where["broker"], tls, protocol=protocol, prefix=prefix)
+    elif file is not None and config is not None:
+        address = replace(_address_of(config, file, tls), protocol=protocol, prefix=prefix)
+    else:
+        raise click.UsageError(
+            "say where the broker is: --broker mqtt://host, or --config with a gateway's configuration file"
+        )
+    return Target(address, gateway_id, file.devices if file else [], file.default_region if file else "ZA")
+
+
+def _address_of(config: Path, file: GatewayFile, tls: Tls) -> Address:
+    mqtt = file.mqtt
+    if mqtt.knows_its_clients and tls.cert_file is None:
+        scheme = "mqtts" if mqtt.tls else "mqtt"
+        raise click.UsageError(
+            f"the broker in {config} wants to know who is there, and the gateway's own credentials are not for the"
+            f" cloud: add --broker {scheme}://USER:PASSWORD@{mqtt.host}:{mqtt.port}, or --cert-file and --key-file"
+        )
+    if not mqtt.tls and tls != Tls():
+        raise click.UsageError(f"the broker in {config} has no TLS, so there is no use for certificates")
+    return Address(mqtt.host, mqtt.port, tls if mqtt.tls else None)
+
+
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="json: one document on stdout, for programs.",
+)
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=1),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up when nothing has come for so long.",
+)

@@ -1,0 +1,139 @@
+"""`fluss-simulator cloud report`, `confirm` and `acknowledge`: one command, its answer, and what it sets in motion."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Unpack
+
+import click
+import orjson
+from rich.console import Console
+from rich.text import Text
+
+from protocol.vocabulary import Command, Verdict
+from protocol.vocabulary import Reply as Answer
+from simulator import exits
+from simulator.commands import Where, find_target, target_options, timeout_option
+from simulator.delivery import command
+from simulator.inquiry import Inquiry
+from simulator.messages import Receipt, Reply, Statuses
+from simulator.terminal import Column, coloured, make_console, print_lines, print_table
+
+
+@click.command()
+@click.option("--batch", metavar="ID", help="Everything about one batch.")
+@click.option("--from", "first", type=int, metavar="N", help="From this report on …")
+@click.option("--through", "last", type=int, metavar="N", help="… through this one. [default: that one alone]")
+@click.option("--epoch", metavar="NAME", help="The epoch those numbers are of, if it should still be the same.")
+@timeout_option
+@target_options
+def report(
+    *,
+    batch: str | None,
+    first: int | None,
+    last: int | None,
+    epoch: str | None,
+    timeout_s: float,
+    **options: Unpack[Where],
+) -> int:
+    """Have reports sent again, and show them."""
+    if (batch is None) == (first is None):
+        raise click.UsageError("say which: --batch ID, or --from N with --through N")
+    fields: dict[str, str | int] = {"epoch": epoch} if epoch else {}
+    if batch is not None:
+        fields["batchId"] = batch
+    if first is not None:
+        fields |= {"fromReport": first, "throughReport": first if last is None else last}
+
+    def is_asked_for(each: Receipt | Statuses) -> bool:
+        if batch is not None:
+            return each.batch_id == batch
+        return first is not None and first <= each.report_id <= (first if last is None else last)
+
+    def awaits(inquiry: Inquiry, reply: Reply) -> bool:
+        return len({each.report_id for each in inquiry.reports if is_asked_for(each)}) < _number(reply, "reports")
+
+    inquiry, reply = _ask(options, Command.REPORT, fields, timeout_s, awaits)
+    out, say = make_console(), make_console(stderr=True)
+    found = {each.report_id: each for each in inquiry.reports if is_asked_for(each)}
+    _print_reports(out, [found[number] for number in sorted(found)])
+    return _ended(say, reply)
+
+
+@click.command()
+@click.argument("batch")
+@timeout_option
+@target_options
+def confirm(*, batch: str, timeout_s: float, **options: Unpack[Where]) -> int:
+    """Carry out the removals that a replace holds."""
+
+    def awaits(inquiry: Inquiry, _: Reply) -> bool:
+        return not any(
+            isinstance(each, Receipt) and each.batch_id == batch and each.outcome == Verdict.COMPLETE
+            for each in inquiry.reports
+        )
+
+    inquiry, reply = _ask(options, Command.CONFIRM, {"batchId": batch}, timeout_s, awaits)
+    _print_reports(make_console(), inquiry.reports)
+    return _ended(make_console(stderr=True), reply)
+
+
+@click.command()
+@click.option("--epoch", required=True, metavar="NAME", help="The epoch the number is of.")
+@click.option("--through", "last", type=int, required=True, metavar="N", help="The last report that is stored here.")
+@timeout_option
+@target_options
+def acknowledge(*, epoch: str, last: int, timeout_s: float, **options: Unpack[Where]) -> int:
+    """Tell the gateway that reports are stored here, and need not be kept there."""
+    _, reply = _ask(options, Command.ACKNOWLEDGE, {"epoch": epoch, "throughReport": last}, timeout_s)
+    return _ended(make_console(stderr=True), reply)
+
+
+def _ask(
+    options: Where,
+    name: Command,
+    fields: dict[str, str | int],
+    timeout_s: float,
+    awaits: Callable[[Inquiry, Reply], bool] = lambda _, __: False,
+) -> tuple[Inquiry, Reply]:
+    target = find_target(options)
+
+    async def asking() -> tuple[Inquiry, Reply]:
+        asked = command(target.gateway_id, name, **fields)
+        inquiry = Inquiry(target.address, target.gateway_id, asked, timeout_s=timeout_s)
+        return inquiry, await inquiry.run(awaits)
+
+    return asyncio.run(asking())
+
+
+def _number(reply: Reply, name: str) -> int:
+    value = reply.result.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _print_reports(out: Console, reports: list[Receipt | Statuses]) -> None:
+    headings = ("Report", "Part", "Item", "Number", "Device", "Outcome", "Status")
+    rows: list[list[str | Text]] = []
+    for each in reports:
+        place = [str(each.report_id), "" if each.part is None else str(each.part)]
+        if isinstance(each, Receipt):
+            counts = ", ".join(f"{count} {outcome}" for outcome, count in each.counts.items())
+            words = counts or (each.error.message or each.error.code if each.error else "")
+            rows.append([*place, "", "", "", coloured(each.outcome), "", words])
+            continue
+        for result in each.results:
+            item = "" if result.item is None else str(result.item)
+            status, reason = coloured(result.status or ""), result.error.message if result.error else result.reason
+            person = [item, result.mobile or "", result.device_id]
+            rows.append([*place, *person, coloured(result.outcome), status, reason or ""])
+    if rows:
+        print_table(out, [*map(Column, headings), Column("Reason", folds=True)], rows)
+
+
+def _ended(say: Console, reply: Reply) -> int:
+    if reply.outcome != Answer.DONE:
+        why = f": {reply.error.message or reply.error.code}" if reply.error else ""
+        did = "refused" if reply.outcome == Answer.REFUSED else "failed"
+        print_lines(say, Text(f"The gateway {did}{why}", style="red"))
+        return exits.REFUSED
+    print_lines(say, f"Done. {orjson.dumps(reply.result).decode() if reply.result else ''}")
+    return exits.OK

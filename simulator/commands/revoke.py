@@ -1,0 +1,71 @@
+"""`fluss-simulator cloud revoke`: take people off a list, and see what became of each."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Unpack
+
+import click
+
+from protocol.mobile import Numbers, Unassigned, Unusable, regions
+from simulator import exits
+from simulator.batching import Offer
+from simulator.commands import Where, find_target, format_option, target_options, timeout_option
+from simulator.commands.offer import find_devices
+from simulator.contacts import Contact
+from simulator.roster import Entry, Roster
+from simulator.sending import deliver, exit_code, print_afterword, print_report, report_json
+from simulator.terminal import make_console
+
+
+@click.command()
+@click.argument("mobiles", nargs=-1, required=True, metavar="MOBILE...")
+@click.option("--device", "named", multiple=True, metavar="ID", help="A device to take them off; again for each.")
+@click.option("--region", metavar="XX", help="Whose numbers are meant where there is no country code. [default: ZA]")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@format_option
+@timeout_option
+@target_options
+def revoke(
+    *,
+    mobiles: Sequence[str],
+    named: Sequence[str],
+    region: str | None,
+    yes: bool,
+    form: str,
+    timeout_s: float,
+    **options: Unpack[Where],
+) -> int:
+    """Take people off the list, by their numbers."""
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask at: add --yes to revoke without a question")
+    target = find_target(options)
+    devices = find_devices(named, target.devices)
+    region = region or target.region
+    if region not in regions():
+        raise click.UsageError(f"--region {region!r} is none: write two capital letters, such as ZA or GB")
+    roster = Roster(tuple(_entry(row, mobile, Numbers(region)) for row, mobile in enumerate(mobiles, 1)))
+    if not yes and not click.confirm(f"Revoke {', '.join(mobiles)} at {', '.join(devices.values())}?", err=True):
+        return exits.REFUSED
+    out, say = make_console(), make_console(stderr=True)
+    offer = Offer(tuple(devices))
+    sending = deliver(say, target.address, target.gateway_id, roster, offer, timeout_s=timeout_s, revoking=True)
+    tracker = asyncio.run(sending)
+    if form == "json":
+        click.echo(report_json(tracker, roster))
+    else:
+        print_report(out, tracker, roster, devices)
+    print_afterword(say, tracker, roster, devices)
+    return exit_code(tracker, roster)
+
+
+def _entry(row: int, mobile: str, numbers: Numbers) -> Entry:
+    reading = numbers.read(mobile)
+    match reading:
+        case Unusable():
+            e164 = None
+        case Unassigned():
+            e164 = reading.e164
+        case _:
+            e164 = reading
+    return Entry("the command line", Contact(row, "", mobile, "", e164), None, has_notes=False)

@@ -1,0 +1,107 @@
+"""`fluss-simulator cloud watch`: what a gateway says, as it comes."""
+
+import asyncio
+import secrets
+from datetime import datetime
+from random import Random
+from typing import Final, Unpack
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from protocol.topics import Topics
+from protocol.vocabulary import Command
+from simulator.commands import Target, Where, find_target, target_options
+from simulator.delivery import command
+from simulator.line import Line, converse
+from simulator.messages import Message, Receipt, Reply, State, Statuses, Unreadable
+from simulator.sequence import Arrival, Sequence
+from simulator.terminal import coloured, make_console, print_lines, shown
+from simulator.trouble import Unreachable
+
+_LOOK_S: Final = 3.0
+_LONGEST_PAUSE_S: Final = 30.0
+
+
+@click.command()
+@target_options
+def watch(**options: Unpack[Where]) -> None:
+    """Show what a gateway says, as it comes, until Ctrl-C; what was missed is asked for again."""
+    target = find_target(options)
+    asyncio.run(_Watch(target, make_console(), make_console(stderr=True)).run())
+
+
+class _Watch:
+    def __init__(self, target: Target, out: Console, say: Console) -> None:
+        self._target = target
+        self._out = out
+        self._say = say
+        self._sequence = Sequence()
+        self._asked: list[tuple[int, int]] = []
+
+    async def run(self) -> None:
+        rng = Random(secrets.randbits(64))  # noqa: S311 -- jitter, not secrets
+        topics = Topics(self._target.gateway_id, self._target.address.prefix)
+        failures = 0
+        while True:
+            try:
+                await converse(self._target.address, topics, self._hear, self._ask)
+            except Unreachable as why:
+                if self._sequence.epoch is None and failures == 0:
+                    raise
+                print_lines(self._say, Text(f"{why}. Trying again.", style="yellow"))
+            failures += 1
+            await asyncio.sleep(rng.uniform(0, min(_LONGEST_PAUSE_S, 2.0 ** min(failures, 8))))
+
+    async def _ask(self, line: Line) -> None:
+        """Ask for what is missing, once for each gap: what the gateway no longer has does not come back."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            gaps = self._sequence.gaps()
+            for first, last in gaps:
+                if (first, last) not in self._asked and self._sequence.epoch is not None:
+                    fields = {"fromReport": first, "throughReport": last}
+                    asked = command(self._target.gateway_id, Command.REPORT, epoch=self._sequence.epoch, **fields)
+                    await line.send_command(asked)
+            self._asked = gaps
+
+    def _hear(self, message: Message) -> None:
+        match message:
+            case State():
+                if message.online:
+                    self._sequence.begin(message.epoch, message.reports.newest)
+                self._print("state", _state_words(message))
+            case Receipt() if self._is_new(message):
+                part = "" if message.part is None else f" part {message.part} of {message.parts}"
+                counts = ", ".join(f"{count} {outcome}" for outcome, count in message.counts.items())
+                why = "" if message.error is None else f" {message.error.code}: {message.error.message}"
+                self._print(
+                    "receipt", Text(f"{message.batch_id}{part} ") + coloured(message.outcome) + f" {counts}{why}"
+                )
+            case Statuses() if self._is_new(message):
+                for result in message.results:
+                    why = "" if result.error is None else result.error.message or result.error.code
+                    words = Text(f"{result.mobile} at {result.device_id} ") + coloured(result.outcome) + " "
+                    self._print("status", words + coloured(result.status or "") + f" {result.reason or why}")
+            case Reply():
+                self._print("reply", f"{message.command_id} {message.outcome}")
+            case Unreadable(topic, why):
+                self._print("unreadable", f"{topic}: {why}")
+
+    def _is_new(self, report: Receipt | Statuses) -> bool:
+        return self._sequence.take(report.epoch, report.report_id) in {Arrival.NEW, Arrival.NEW_EPOCH}
+
+    def _print(self, kind: str, words: str | Text) -> None:
+        text = words if isinstance(words, Text) else Text(shown(words))
+        now = f"{datetime.now().astimezone():%H:%M:%S}"
+        print_lines(self._out, Text(f"{now}  {kind:<8} ", style="dim") + text)
+
+
+def _state_words(state: State) -> str:
+    lists = "; ".join(
+        f"{device.name} {', '.join(f'{count} {status}' for status, count in device.users.items())}"
+        for device in state.devices
+    )
+    where = "online" if state.online else "offline"
+    return f"{where}, reports through {state.reports.newest} ({state.epoch}), storage {state.storage}; {lists}"

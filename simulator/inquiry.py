@@ -1,0 +1,87 @@
+"""A command to a gateway, its answer, and the reports the answer promises."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import orjson
+
+from protocol.topics import Topics
+from protocol.vocabulary import Reply as Answer
+from simulator import exits
+from simulator.address import Address
+from simulator.delivery import FIRST_WORD_S
+from simulator.exits import Failure
+from simulator.line import Line, converse
+from simulator.messages import Message, Receipt, Reply, State, Statuses
+
+ASK_AGAIN_S: Final = 5.0
+
+
+class Unanswered(Failure):
+    """The gateway is away, or says nothing."""
+
+    exit_code = exits.UNREACHABLE
+
+
+class Inquiry:
+    """One command, asked until it is answered.
+
+    `awaits` says, of the answer and the reports heard so far, whether more reports should still come; they get
+    `ASK_AGAIN_S` seconds each.
+    """
+
+    def __init__(self, address: Address, gateway_id: str, command: bytes, *, timeout_s: float) -> None:
+        self.reports: list[Receipt | Statuses] = []
+        self.reply: Reply | None = None
+        self._address = address
+        self._gateway_id = gateway_id
+        self._command = command
+        self._command_id = orjson.loads(command)["commandId"]
+        self._timeout_s = timeout_s
+        self._state: State | None = None
+        self._news = asyncio.Event()
+
+    async def run(self, awaits: Callable[["Inquiry", Reply], bool] = lambda _, __: False) -> Reply:
+        """Ask, and wait for the answer and what it promises. Raises Unreachable, Unanswered."""
+
+        async def speak(line: Line) -> Reply:
+            await self._until(lambda: self._state is not None, FIRST_WORD_S)
+            if self._state is None or not self._state.online:
+                raise Unanswered(f"{self._gateway_id} is offline: a command is for now, so it was not sent")
+            give_up_at = time.monotonic() + self._timeout_s
+            while self.reply is None:
+                if time.monotonic() >= give_up_at:
+                    raise Unanswered(f"{self._gateway_id} has not answered within {self._timeout_s:g} s")
+                await line.send_command(self._command)
+                await self._until(lambda: self.reply is not None, min(ASK_AGAIN_S, give_up_at - time.monotonic()))
+            reply = self.reply
+            more = reply.outcome == Answer.DONE and awaits(self, reply)
+            while more and await self._until(self._more_than(len(self.reports)), ASK_AGAIN_S):
+                more = awaits(self, reply)
+            return reply
+
+        return await converse(self._address, Topics(self._gateway_id, self._address.prefix), self._hear, speak)
+
+    def _hear(self, message: Message) -> None:
+        match message:
+            case State():
+                self._state = message
+            case Reply(command_id=self._command_id):
+                self.reply = message
+            case Receipt() | Statuses():
+                self.reports.append(message)
+        self._news.set()
+
+    def _more_than(self, heard: int) -> Callable[[], bool]:
+        return lambda: len(self.reports) > heard
+
+    async def _until(self, condition: Callable[[], bool], within_s: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not condition():
+                    self._news.clear()
+                    await self._news.wait()
+        return condition()

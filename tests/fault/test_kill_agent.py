@@ -1,0 +1,129 @@
+"""The agent killed at any moment, under a stream of parts: nothing is lost, and nothing has its effect twice."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.counterparts.agent import Agent, gateway, strace
+from tests.counterparts.cloud import Cloud, Document, part, people
+from tests.counterparts.mosquitto import Mosquitto
+from tests.counterparts.waiting import until
+from tests.fault import history
+
+KILLS = 20
+RecordProperty = Callable[[str, object], None]
+
+
+async def test_agent_killed_at_random_moments(
+    mosquitto: Mosquitto, tmp_path: Path, record_property: RecordProperty
+) -> None:
+    rng = Random(1)
+    sent = history.stream(rng, 4 * KILLS)
+    async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
+        share = len(sent) // KILLS
+        for first in range(0, share * KILLS, share):
+            sending = asyncio.create_task(cloud.send(*sent[first : first + share]))
+            await asyncio.sleep(rng.uniform(0, 0.12))
+            await agent.kill9()
+            await sending
+            await agent.online(cloud)
+        await cloud.send(*sent[share * KILLS :])
+        await history.check(agent, cloud, sent)
+    record_property("kills", KILLS)
+
+
+@pytest.mark.parametrize(
+    ("call", "points"),
+    [
+        # Counted by thread: the shared memory of the WAL, its header, then two for each page of a commit.
+        ("pwrite64", [1, 9, 10, 11, 14, 19, 30, 45, 70, 110]),
+        ("fdatasync", [1, 2, 3, 5, 8]),
+        # Acknowledgements, reports, and the bytes by which one thread wakes the other.
+        ("sendto", [4, 7, 12, 16, 20, 25, 31, 40]),
+        # The log has the commit before the broker has its acknowledgement.
+        ("write", [3, 4, 5, 6, 8, 11]),
+    ],
+)
+async def test_agent_killed_at_a_system_call(
+    strace_installed: None,
+    mosquitto: Mosquitto,
+    tmp_path: Path,
+    record_property: RecordProperty,
+    call: str,
+    points: list[int],
+) -> None:
+    sent: list[Document] = []
+    coming = history.stream(Random(2), 600, people=12)
+    async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
+        await agent.kill9()
+        for point in points:
+            import time; print(time.time(), point, len(sent), flush=True)
+            await agent.online(cloud, *strace(call, "signal=KILL", when=str(point)))
+            sent += await sent_until_it_dies(agent, cloud, coming[len(sent) :])
+            assert agent.exit_code == -signal.SIGKILL, agent.log
+        await agent.online(cloud)
+        begun = {each["batchId"] for each in sent}
+        rest = [each for each in coming[len(sent) :] if each["batchId"] in begun]
+        await cloud.send(*rest)
+        await history.check(agent, cloud, sent + rest)
+    record_property("kills", len(points))
+
+
+async def sent_until_it_dies(agent: Agent, cloud: Cloud, coming: Sequence[Document]) -> Sequence[Document]:
+    """The parts it took: one after the other, as fast as the broker takes them, with a breath after every few."""
+    for count, each in enumerate(coming):
+        if not agent.running:
+            return coming[:count]
+        await cloud.send(each)
+        await asyncio.sleep(0.02 if count % 3 else 0.1)
+    raise AssertionError(f"that system call is not made so often:\n{agent.log}")
+
+
+async def test_agent_killed_between_commit_and_acknowledgement_is_told_again(
+    strace_installed: None, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Once it is online, nothing it writes to the socket gets out: the broker never hears what was committed."""
+    sent = [part("b-1", 1, people(range(20)), part=number, parts=2) for number in (1, 2)]
+    async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
+        await agent.kill9()
+        await agent.online(cloud, *strace("sendto", "error=EAGAIN", when="9+"))
+        await cloud.send(*sent)
+        await until(lambda: len(agent.logged("part.applied")) == 2, what=agent.log)
+        assert len(await agent.users()) == 20
+        assert cloud.reports == {}
+        await agent.kill9()
+
+        await agent.online(cloud)
+        await cloud.outcome("b-1", "complete")
+        for number in (1, 2):
+            await cloud.outcome("b-1", "applied", "replayed", number=number)
+        await cloud.settles(*sent)
+        results = cloud.results("b-1")
+        assert [each["outcome"] for each in results] == ["added"] * 20 + ["rejected"] * 20
+        assert cloud.missing() == []
+        assert len(await agent.users()) == 20
+
+
+async def test_terminated_agent_finishes_acknowledges_and_leaves(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """What it has applied it has acknowledged too: after the restart nothing comes again."""
+    sent = [part("all", 1, people(range(n * 400, n * 400 + 400)), part=n + 1, parts=40) for n in range(40)]
+    async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
+        sending = asyncio.create_task(cloud.send(*sent))
+        await agent.says("part.applied")
+        assert await agent.stop(within_s=5) == 0
+        applied = len(agent.logged("part.applied"))
+        assert 0 < applied < 40, "the signal came in the middle"
+        assert cloud.state["online"] is False
+
+        await sending
+        await agent.online(cloud)
+        await cloud.settles(*sent)
+        await cloud.outcome("all", "complete")
+        assert len(agent.logged("part.applied")) == 40 - applied
+        assert agent.logged("part.replayed") == []
+        assert {each["outcome"] for each in cloud.results("all")} == {"added"}
+        assert cloud.missing() == []
