@@ -105,19 +105,22 @@ def _people(
     part: Part, rows: list[Invitee | None], mobiles: list[int | None], faults: dict[int, ItemFault]
 ) -> list[Person]:
     default = terms_of(part.permission, part.start_date, part.end_date, part.schedule)
-    composed = is_normalized("NFC", "\n".join([row["userName"] for row in rows if row]))
+    good = [row for row in rows if row]
+    texts = [row["userName"] for row in good] + [row.get("notes") or "" for row in good]
+    composed = is_normalized("NFC", "\n".join(texts))
+    some_own = not TERM_FIELDS.isdisjoint(set().union(*good))
     people = []
     for item, (row, mobile) in enumerate(zip(rows, mobiles, strict=False)):
         if row is None or mobile is None or item in faults:
             continue
-        own = not TERM_FIELDS.isdisjoint(row)
-        notes = row.get("notes")
+        own = some_own and not TERM_FIELDS.isdisjoint(row)
+        name, notes = row["userName"], row.get("notes")
         people.append(
             Person(
                 item,
                 mobile,
-                row["userName"] if composed else normalize("NFC", row["userName"]),
-                notes if notes is None else normalize("NFC", notes),
+                name if composed else normalize("NFC", name),
+                notes if composed or notes is None else normalize("NFC", notes),
                 row.get("units"),
                 row.get("wifi"),
                 row.get("accepted") is True,

@@ -74,7 +74,7 @@ async def run_demo(console: Console, home: Path) -> None:
         console,
         Text("fluss-gateway", style="bold"),
         "An office imports a list of residents; a gateway at the gate keeps it, and says what became of each of them.",
-        "Everything runs on this machine, and nothing of it stays.",
+        "Here both are on this machine, with a broker between them.",
     )
     async with BenchBroker() as broker:
         address = Address(broker.host, broker.port, protocol="3.1.1")
@@ -113,6 +113,7 @@ class _Story:
         )
         self._console.print()
         tracker = await self._deliver(roster)
+        self._console.print()
         print_outcome(self._console, roster, outcome_lines(roster, tracker), DEVICES, whole=True)
         print_afterword(self._console, tracker, roster, DEVICES)
 
@@ -151,7 +152,7 @@ class _Story:
     async def _restart(self, latest: Tracker) -> None:
         before = await self._gateway.state(lambda state: state.online and state.revision == latest.batch.revision)
         code, seconds = await self._gateway.stop()
-        print_lines(self._console, f"SIGTERM: the gateway ended in order (exit code {code}) after {seconds:.1f} s.")
+        print_lines(self._console, f"Told to stop (SIGTERM), the gateway left after {seconds:.1f} s, exit code {code}.")
         after, seconds = await self._gateway.start()
         print_lines(self._console, f"Started again: online after {seconds:.1f} s, and it holds")
         for line in _lists(before, after):
@@ -159,6 +160,11 @@ class _Story:
         if [device.digest for device in before.devices] != [device.digest for device in after.devices]:
             raise DemoFailed("the list is not what it was before the restart")
         print_lines(self._console, "The list is intact.")
+        self._console.print()
+        print_lines(
+            self._console,
+            "That was the main job. With a list, a broker and a gateway of your own: fluss-simulator cloud invite --help",
+        )
 
 
 def _heading(console: Console, number: int, words: str) -> None:

@@ -18,6 +18,8 @@ from simulator.tracking import Tracker
 UNKNOWN = "unknown"
 """The outcome of a person of whom nothing came back."""
 
+_WITHHELD = "ruined by a spreadsheet, not sent"
+
 LONG = 100
 """Lines of a table that a person still reads."""
 
@@ -107,7 +109,11 @@ def print_outcome(
         Column("Reason", folds=True),
     ]
     if rows:
-        print_table(console, columns, [_cells(roster, line, where, by_device=by_device) for line, where in rows])
+        cells = [_cells(roster, line, where or "all", by_device=by_device) for line, where in rows]
+        for (line, _), row in zip(rows, cells, strict=True):
+            if not line.entry.sent:
+                row[-1] = _WITHHELD  # why at length, the preview has said
+        print_table(console, columns, cells)
     if abridged:
         print_lines(console, Text("Nobody else needs a look; --all shows everybody.", style="dim"))
 
@@ -128,7 +134,7 @@ def _cells(roster: Roster, line: Line, where: str, *, by_device: bool) -> list[s
         roster.short_place(line.entry),
         line.entry.contact.name,
         line.mobile,
-        *([where or "all"] if by_device else []),
+        *([where] if by_device else []),
         coloured(line.outcome),
         coloured(line.status or ""),
         line.reason,

@@ -24,7 +24,7 @@ def print_preview(console: Console, lists: tuple[Contacts, ...], roster: Roster,
     fine = [entry for entry in roster.entries if entry.problem is None]
     some = fine if whole or len(fine) <= SHOWN else fine[:SHOWN]
     columns = [
-        Column("Row", justify="right", least=len(roster.short_place(roster.entries[-1]))),
+        Column("Row", justify="right", least=3),
         Column("Name", most=24),
         Column("Written", style="dim", most=22),
         Column("Number", least=14),

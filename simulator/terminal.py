@@ -60,9 +60,7 @@ def print_table(console: Console, columns: Sequence[Column], rows: Iterable[Sequ
         lines = [[column.heading for column in columns]] * headed + [[str(cell) for cell in row] for row in rows]
         console.file.writelines("\t".join(map(shown, line)) + "\n" for line in lines)
         return
-    table = Table(
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, show_header=headed, header_style="dim"
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, show_header=headed, header_style="dim")
     for column in columns:
         table.add_column(
             column.heading,
