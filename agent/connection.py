@@ -11,15 +11,11 @@ What paho does not do for us decides the shape:
 
 import asyncio
 import select
-import socket
 import ssl
-import struct
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 from paho.mqtt import client as paho
@@ -29,9 +25,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent import broker
+from agent import broker, line
 from agent.broker import Address, Failure
 from agent.inbox import Delivery, Inbox
+
+if TYPE_CHECKING:
+    import socket
 
 WINDOW: Final = 16
 """Messages on their way to the broker at once; fewer where it takes fewer."""
@@ -39,10 +38,8 @@ WINDOW: Final = 16
 _HELD_BYTES: Final = 32 << 20  # waiting to be taken; above it nothing more is read, looked at again every tick
 _TICK_S: Final = 1.0
 _DIAL_S: Final = 15.0  # for TCP, per address of a name, and again for TLS
-_ESTABLISH_S: Final = 60.0  # for everything up to the broker's consent to our subscriptions
-_RESENDING_MS: Final = 20_000  # how long the kernel sends again before it gives a connection up; tcp(7)
+_ESTABLISH_S: Final = 60.0  # for a name, TCP, TLS and CONNACK together, and again for the SUBACK
 _SOON_S: Final = 60.0  # a connection that ends within it is worth asking why
-_PROBE_S: Final = 2.0
 _GOODBYE_S: Final = 1.0
 _CONNACK: Final = 0  # in place of a packet id: those start at 1
 
@@ -79,14 +76,13 @@ class Connection:
         self._arrival = arrival
         self._answers: dict[int | None, asyncio.Future[list[int]]] = {}
         self._room = asyncio.Semaphore(WINDOW)
+        self._heard_s = self._loop.time()
         self._cut: Failure | None = None
         # Written by the thread alone, as is what it notes for its own use:
         self._failure: Failure | None = None
         self._answered_s: float | None = None
         self._socket_error: str | None = None
-        self._bell, self._ringer = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ringer.setblocking(False)
+        self._bell = line.Bell()
         self._client = self._new_client(*will)
 
     def _new_client(self, will_topic: str, will: bytes) -> paho.Client:
@@ -113,18 +109,19 @@ class Connection:
         client.on_socket_register_write = lambda _client, _data, _socket: None
         return client
 
+    @property
+    def ending(self) -> Failure | None:
+        """Why it has ended or is about to; None while it can be used."""
+        return self.over.result() if self.over.done() else self._cut
+
     def start(self) -> None:
         """Begin to connect."""
         threading.Thread(target=self._live, args=(self._client,), name="mqtt", daemon=True).start()
 
     async def establish(self) -> None:
         """Return once the broker has accepted us and our subscriptions. Raises LinkDown."""
-        try:
-            async with asyncio.timeout(_ESTABLISH_S):
-                await self._answer_to(_CONNACK)
-                granted = await self._answer_to(self._subscribe())
-        except TimeoutError:
-            raise self.cut(f"{self._address.place} did not let us in within {_ESTABLISH_S:g} s") from None
+        await self._answer_to("our connection", _CONNACK, _ESTABLISH_S)
+        granted = await self._answer_to("our subscriptions", self._subscribe(), _ESTABLISH_S)
         denied = [topic for topic, qos in zip(self._subscriptions, granted, strict=False) if qos != 1]
         if denied:
             raise self.cut(
@@ -140,20 +137,15 @@ class Connection:
             _, packet_id = client.subscribe([(topic, how) for topic in self._subscriptions])
         else:
             _, packet_id = client.subscribe([(topic, 1) for topic in self._subscriptions])
-        self._ring()
+        self._bell.ring()
         return packet_id
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool, timeout_s: float) -> None:
         """As Link.publish."""
         async with self._room:
             info = self._alive().publish(topic, payload, qos=1, retain=retain)
-            self._ring()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    [code] = await self._answer_to(info.mid)
-            except TimeoutError:
-                words = f"{self._address.place} did not acknowledge a message within {timeout_s:g} s"
-                raise self.cut(words) from None
+            self._bell.ring()
+            [code] = await self._answer_to("a message", info.mid, timeout_s)
         if code >= 0x80:
             name = ReasonCode(PacketTypes.PUBACK, identifier=code).getName()
             raise self.cut(f"{self._address.place} refuses messages to {topic}: {name}")
@@ -161,7 +153,7 @@ class Connection:
     def cut(self, words: str) -> LinkDown:
         """End it without taking leave, so that the broker publishes the will. Returns what to raise."""
         self._cut = self._cut or Failure(words)
-        self._ring()
+        self._bell.ring()
         return LinkDown(words)
 
     async def close(self) -> None:
@@ -170,30 +162,36 @@ class Connection:
             return
         if self._client.is_connected():
             self._client.disconnect()
-            self._ring()
+            self._bell.ring()
         else:
             self.cut("stopped")
         await asyncio.wait([self.over], timeout=_GOODBYE_S)
         self.cut("stopped")
 
     def _acknowledge(self, packet_id: int) -> None:
-        self._alive().ack(packet_id, 1)
-        self._ring()
+        self._client.ack(packet_id, 1)
+        self._bell.ring()
 
     def _alive(self) -> paho.Client:
-        if self.over.done():
-            raise LinkDown(self.over.result().words)
+        if (failure := self.ending) is not None:
+            raise LinkDown(failure.words)
         return self._client
 
-    def _ring(self) -> None:
-        with suppress(OSError):  # full: the thread is about to look anyway; closed: there is no thread any more
-            self._ringer.send(b"\0")
+    async def _answer_to(self, what: str, packet_id: int | None, patience_s: float) -> list[int]:
+        """The reason codes of an answer. Raises LinkDown where there is no connection to get one on.
 
-    async def _answer_to(self, packet_id: int | None) -> list[int]:
+        Whatever the broker sends renews our patience: on a slow line its answer is behind everything sent before it.
+        """
+        asked_s = self._loop.time()
         answer: asyncio.Future[list[int]] = self._loop.create_future()
         self._answers[packet_id] = answer
         try:
-            return await answer
+            while not answer.done():
+                left_s = max(asked_s, self._heard_s) + patience_s - self._loop.time()
+                if left_s <= 0:
+                    raise self.cut(f"{self._address.place} left {what} unanswered for {patience_s:g} s")
+                await asyncio.wait([answer], timeout=left_s)
+            return answer.result()
         finally:
             del self._answers[packet_id]
 
@@ -208,6 +206,7 @@ class Connection:
         self._answer(_CONNACK, [])
 
     def _answer(self, packet_id: int, codes: list[int]) -> None:
+        self._heard_s = self._loop.time()
         answer = self._answers.get(packet_id)
         if answer is not None and not answer.done():
             answer.set_result(codes)
@@ -218,10 +217,10 @@ class Connection:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(LinkDown(failure.words))
-        self._release()
-        del self._client  # it knows our callbacks: without this, its sockets would wait for the garbage collector
+        self._bell.close()
 
     def _delivered(self, delivery: Delivery) -> None:
+        self._heard_s = self._loop.time()
         self.inbox.put(delivery)
         self._arrival.set()
 
@@ -247,7 +246,7 @@ class Connection:
             return broker.broke(self._address, self._socket_error)
         # A broker that died hung up on everybody, one that is still there perhaps on us alone, for another client.
         soon = time.monotonic() - self._answered_s < _SOON_S
-        return broker.hung_up(self._address, listening=not soon or _listens(self._address))
+        return broker.hung_up(self._address, listening=not soon or line.listens(self._address.host, self._address.port))
 
     def _dial(self, client: paho.Client) -> None:
         address = self._address
@@ -263,10 +262,7 @@ class Connection:
             client.connect(address.host, address.port, address.keepalive_s, clean_start=False, properties=properties)
         else:
             client.connect(address.host, address.port, address.keepalive_s)
-        sock = cast("socket.socket", client.socket())
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if sys.platform == "linux":
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _RESENDING_MS)
+        line.tune(cast("socket.socket", client.socket()))
 
     def _converse(self, client: paho.Client) -> None:
         """Move bytes both ways until the connection ends."""
@@ -274,17 +270,14 @@ class Connection:
             listening = self.inbox.held < _HELD_BYTES
             # Packets already decrypted wait inside OpenSSL, where select() does not see them.
             decrypted = listening and isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-            readable, writable, _ = select.select(
-                [sock, self._bell] if listening else [self._bell],
-                [sock] if client.want_write() else [],
-                [],
-                0 if decrypted else _TICK_S,
-            )
+            reading: list[socket.socket | line.Bell] = [sock, self._bell] if listening else [self._bell]
+            writing = [sock] if client.want_write() else []
+            readable, writable, _ = select.select(reading, writing, [], 0 if decrypted else _TICK_S)
             if self._bell in readable:
-                self._bell.recv(4096)
+                self._bell.quieten()
             if decrypted or sock in readable:
                 client.loop_read()
-            elif listening and client.keepalive and _silence_s(sock) > client.keepalive + self._address.answer_s:
+            elif listening and client.keepalive and line.silence_s(sock) > client.keepalive + self._address.answer_s:
                 self._failure = broker.silent(self._address, client.keepalive + self._address.answer_s)
                 return
             if sock in writable:
@@ -295,11 +288,7 @@ class Connection:
         try:
             self._loop.call_soon_threadsafe(callback, *arguments)
         except RuntimeError:  # the loop has closed, as when it ended while a name was still being resolved
-            self._release()
-
-    def _release(self) -> None:
-        self._bell.close()
-        self._ringer.close()
+            self._bell.close()
 
     def _on_connect(
         self, _client: object, _data: object, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None
@@ -307,7 +296,7 @@ class Connection:
         self._answered_s = time.monotonic()
         if code.is_failure:
             self._failure = broker.refused(self._address, code.value, code.getName())
-        else:
+        else:  # paho keeps each property of the packet as an attribute
             self._hand(self._opened, flags.session_present, vars(properties) if properties is not None else {})
 
     def _on_disconnect(
@@ -336,19 +325,3 @@ class Connection:
     def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:  # the one place where paho says which error of the socket it met
             self._socket_error = text.removeprefix("failed to receive on socket: ")
-
-
-def _listens(address: Address) -> bool:
-    try:
-        socket.create_connection((address.host, address.port), timeout=_PROBE_S).close()
-    except OSError:
-        return False
-    return True
-
-
-def _silence_s(sock: socket.socket) -> float:
-    """Seconds since the peer's latest byte: tcpi_last_data_recv of Linux' struct tcp_info, milliseconds at byte 52."""
-    if sys.platform != "linux":
-        return 0.0  # paho notices too, after twice the keep-alive
-    [milliseconds] = struct.unpack_from("=I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56), 52)
-    return float(milliseconds) / 1000

@@ -26,7 +26,7 @@ from storage.replace import Guard
 
 log = structlog.get_logger()
 
-GROUP_PARTS: Final = 64
+GROUP_PARTS: Final = 40
 GROUP_BYTES: Final = 4 << 20
 GROUP_ITEMS: Final = 16_000
 """What may share a commit. It bounds the memory of an import, and how long a command waits for the group in hand."""

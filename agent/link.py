@@ -92,7 +92,7 @@ class Link:
     def status(self) -> LinkStatus:
         """How it is doing now."""
         return LinkStatus(
-            connected=self._up_since_s is not None,
+            connected=self._usable() is not None,
             since_ms=self._since_ms,
             session_present=self._session_present,
             attempts=self._attempts,
@@ -120,7 +120,7 @@ class Link:
     async def connected(self, after: int = 0) -> int:
         """The number of the connection that is established now, or of the next one, if that is above ``after``."""
         async with self._established:
-            await self._established.wait_for(lambda: self._up_since_s is not None and self._generation > after)
+            await self._established.wait_for(lambda: self._usable() is not None and self._generation > after)
             return self._generation
 
     async def receive(self, most: int, most_bytes: int) -> list[Delivery]:
@@ -138,12 +138,16 @@ class Link:
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False, timeout_s: float = 30.0) -> None:
         """Return once the broker has acknowledged the message (QoS 1).
 
-        Raises LinkDown where it has not: it may have arrived all the same. A broker that does not answer within
+        Raises LinkDown where it has not: it may have arrived all the same. A broker that sends nothing at all for
         ``timeout_s``, or refuses the message, is disconnected, so that the back-off decides about the next try.
         """
-        if self._connection is None or self._up_since_s is None:
+        if (connection := self._usable()) is None:
             raise LinkDown(self._last_error or "not connected yet")
-        await self._connection.publish(topic, payload, retain=retain, timeout_s=timeout_s)
+        await connection.publish(topic, payload, retain=retain, timeout_s=timeout_s)
+
+    def _usable(self) -> Connection | None:
+        connection = self._connection if self._up_since_s is not None else None
+        return connection if connection is not None and connection.ending is None else None
 
     def _up_s(self) -> float:
         return 0.0 if self._up_since_s is None else asyncio.get_running_loop().time() - self._up_since_s
@@ -204,5 +208,5 @@ class Link:
             attempt=self._attempts,
             retry_s=retry_s,
         )
-        if self._backoff.duplicate:
+        if self._backoff.duplicate and failure.ending is not Ending.FAILED:
             log.error("link.duplicate_found", client_id=self._address.client_id, retry_s=retry_s)

@@ -53,11 +53,13 @@ def whole_list() -> list[Figure]:
 def main(arguments: Sequence[str] | None = None) -> None:
     names = list(sections(Path(), 0, 1))
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    options.add_argument("section", nargs="*", choices=[*names, []], help=f"of {', '.join(names)}; all by default")
+    options.add_argument("section", nargs="*", metavar="SECTION", help=f"of {', '.join(names)}; all by default")
     options.add_argument("--quick", action="store_true", help="small lists and one round: does it run?")
     options.add_argument("--rounds", type=int, metavar="N", help=f"{ROUNDS} by default")
     options.add_argument("--json", type=Path, metavar="FILE", help="write every sample to a file as well")
     chosen = options.parse_args(arguments)
+    for unknown in set(chosen.section).difference(names):
+        options.error(f"no section {unknown!r}; there are {', '.join(names)}")
 
     logs.configure("warning")
     console = Console()

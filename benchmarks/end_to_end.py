@@ -43,10 +43,10 @@ class EndToEnd:
         """A list of new users, and the same list under a new revision."""
         with bench(self._home) as (gateway, office):
             fresh = office.send(self._fresh, self._count)
-            assert office.outcomes() == {"added": self._count}
+            office.verify(added=self._count)
             office.settled(revision=1)
             again = office.send(self._again, self._count)
-            assert office.outcomes() == {"unchanged": self._count}
+            office.verify(unchanged=self._count)
             office.settled(revision=2)
             gateway.stop()
         return {"fresh": self._each(fresh), "again": self._each(again)}
@@ -56,7 +56,7 @@ class EndToEnd:
         wrong = self._count // FAULTY_EVERY
         with bench(self._home) as (gateway, office):
             seconds = office.send(self._faulty, self._count)
-            assert office.outcomes() == {"added": self._count - wrong, "rejected": wrong}
+            office.verify(added=self._count - wrong, rejected=wrong)
             gateway.stop()
         return {"faulty": self._each(seconds)}
 
@@ -64,7 +64,7 @@ class EndToEnd:
         """The naive program, with fewer users: its cost is the same for each."""
         with bench(self._home, NAIVE) as (_, office):
             seconds = office.send(people.parts(self._crowd[:count]), count)
-            assert office.outcomes() == {"added": count}
+            office.verify(added=count)
         return {"naive": seconds / count * MICROSECONDS}
 
     def sqlite_utils(self) -> dict[str, float]:

@@ -71,8 +71,8 @@ class Office:
         """Wait until the gateway says that it has applied this revision and has nothing left to send."""
         self._state_in(lambda state: state["outbox"] == 0 and state["devices"][0]["revision"] == revision)
 
-    def outcomes(self) -> dict[str, int]:
-        """How often each outcome was heard since the latest `send`; every item of every part has to be there once."""
+    def verify(self, **expected: int) -> None:
+        """Raise AssertionError unless each outcome was heard so often since the latest `send`, once for every item."""
         counts: dict[str, int] = {}
         heard: set[tuple[int, int]] = set()
         for payload in self._statuses:
@@ -81,7 +81,7 @@ class Office:
                 heard.add((message["part"], result["item"]))
                 counts[result["outcome"]] = counts.get(result["outcome"], 0) + 1
         assert len(heard) == sum(counts.values()), "a status came twice"
-        return counts
+        assert counts == expected, f"{counts} instead of {expected}"
 
     def _state_in(self, wanted: Callable[[State], bool]) -> None:
         with self._news:

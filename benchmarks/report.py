@@ -26,9 +26,7 @@ class Report:
     def heading(self, console: Console) -> None:
         """Say what is measured where."""
         machine = self.machine()
-        console.print(
-            f"[bold]fluss-gateway, measured[/bold]: medians over rounds of rotated order, {self.rounds} of them"
-        )
+        console.print(f"[bold]fluss-gateway, measured[/bold]: medians, rounds in rotated order: {self.rounds}")
         console.print(f"[dim]{machine['cpus']} processors ({machine['machine']}), Python {machine['python']}, ", end="")
         console.print(
             f"[dim]SQLite {machine['sqlite']} with synchronous=FULL, MQTT 5, parts of 400, nothing signed[/dim]"

@@ -19,8 +19,8 @@ def standing(accepted: bool, ends_at: int | None, invite_expires_at: int | None,
     return Status.PENDING, invite_expires_at if ends_at is None else min(ends_at, invite_expires_at)
 
 
-def expiry_reason(accepted: bool, ends_at: int | None, now: int) -> Reason:
-    """Why a user whose deadline has come is Expired."""
-    if accepted or (ends_at is not None and ends_at <= now):
+def expiry_reason(accepted: bool, ends_at: int | None, deadline: int) -> Reason:
+    """Why a user whose `deadline` has come is Expired: the bound that came first, however late that is noticed."""
+    if accepted or (ends_at is not None and ends_at <= deadline):
         return Reason.ACCESS_ENDED
     return Reason.INVITE_EXPIRED

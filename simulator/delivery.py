@@ -92,7 +92,7 @@ class Delivery:
                 self._tell(None, self.state)
                 self.tracker.hear_state(self.state, time.monotonic())
         else:
-            self.tracker.reconnected(time.monotonic())
+            self.tracker.reconnected()
         self._progress(self.tracker)
         return await self._follow_up(self.tracker, line)
 
@@ -158,8 +158,8 @@ class Delivery:
 
 def _never_seen(gateway_id: str, topics: Topics) -> str:
     return (
-        f"Nothing called {gateway_id} has ever reported to this broker (on {topics.state}): check --gateway, --prefix,"
-        " and that the gateway runs. The list is sent again until it answers."
+        f"Nothing called {gateway_id} has ever reported here (on {topics.state}): check --gateway, --prefix, what the broker"
+        " allows this user, and that the gateway runs. The list is sent again until it answers."
     )
 
 

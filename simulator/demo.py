@@ -163,7 +163,8 @@ class _Story:
         self._console.print()
         print_lines(
             self._console,
-            "That was the main job. With a list, a broker and a gateway of your own: fluss-simulator cloud invite --help",
+            "That was the main job. With a list, a broker and a gateway of your own:"
+            " fluss-simulator cloud invite --help",
         )
 
 
@@ -177,7 +178,6 @@ def _lists(before: State, after: State) -> Sequence[str]:
     digests = {device.device_id: device.digest for device in before.devices}
     return [
         f"  {device.name}: {', '.join(f'{count} {status}' for status, count in device.users.items() if count)};"
-        f" digest {device.digest}, {'as before' if device.digest == before else f'before it was {before}'}"
+        f" digest {device.digest}, {'as' if device.digest == digests[device.device_id] else 'NOT as'} before"
         for device in after.devices
-        if (before := digests[device.device_id])
     ]

@@ -12,7 +12,7 @@ from rich.text import Text
 from protocol.vocabulary import Caution, Outcome
 from simulator.messages import Complaint, Result
 from simulator.roster import Entry, Roster
-from simulator.terminal import Column, coloured, print_lines, print_table
+from simulator.terminal import Column, Fit, coloured, print_lines, print_table
 from simulator.tracking import Tracker
 
 UNKNOWN = "unknown"
@@ -101,12 +101,12 @@ def print_outcome(
     by_device = any(where for _, where in rows)
     columns = [
         Column("Row", justify="right"),
-        Column("Name", most=20),
-        Column("Number", most=16),
-        *([Column("Device", most=16)] if by_device else []),
+        Column("Name", Fit.CUT, most=30),
+        Column("Number", Fit.CUT, most=20),
+        *([Column("Device", Fit.CUT, most=20)] if by_device else []),
         Column("Outcome"),
         Column("Status"),
-        Column("Reason", folds=True),
+        Column("Reason", Fit.FOLDED),
     ]
     if rows:
         cells = [_cells(roster, line, where or "all", by_device=by_device) for line, where in rows]

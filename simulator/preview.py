@@ -7,7 +7,7 @@ from rich.text import Text
 
 from simulator.contacts import Contacts
 from simulator.roster import Entry, Roster
-from simulator.terminal import Column, print_lines, print_table, shown
+from simulator.terminal import Column, Fit, print_lines, print_table, shown
 
 SHOWN = 20
 """Rows of a long list; those with a problem come besides, whatever their number."""
@@ -24,11 +24,11 @@ def print_preview(console: Console, lists: tuple[Contacts, ...], roster: Roster,
     fine = [entry for entry in roster.entries if entry.problem is None]
     some = fine if whole or len(fine) <= SHOWN else fine[:SHOWN]
     columns = [
-        Column("Row", justify="right", least=3),
-        Column("Name", most=24),
-        Column("Written", style="dim", most=22),
-        Column("Number", least=14),
-        Column("Notes", style="dim"),
+        Column("Row", justify="right"),
+        Column("Name", Fit.CUT, most=30),
+        Column("Written", Fit.CUT, style="dim", most=30),
+        Column("Number"),
+        Column("Notes", Fit.CUT, style="dim"),
     ]
     print_table(console, columns, [_row(roster, entry) for entry in some])
     if len(some) < len(fine):
@@ -58,7 +58,7 @@ def _print_doubts(console: Console, roster: Roster) -> None:
         if entries:
             console.print()
             print_lines(console, Text(heading, style=style))
-            columns = [Column(justify="right"), Column(most=24), Column(folds=True)]
+            columns = [Column(justify="right"), Column(fit=Fit.CUT, most=30), Column(fit=Fit.FOLDED)]
             print_table(console, columns, [_doubt(roster, entry) for entry in entries])
 
 

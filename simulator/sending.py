@@ -89,7 +89,7 @@ def print_afterword(say: Console, tracker: Tracker, roster: Roster, devices: Map
     say.print()
     print_lines(say, summary(outcome_lines(roster, tracker), len(devices)))
     if tracker.removed:
-        columns = [Column("Taken off the list", least=16), Column("Device")]
+        columns = [Column("Taken off the list"), Column("Device")]
         print_table(say, columns, [(mobile or "", devices.get(where, where)) for where, mobile in tracker.removed])
     if tracker.held:
         words = (

@@ -81,10 +81,12 @@ class Tracker:
             progress.at_broker = True
             self._moved(now)
 
-    def reconnected(self, now: float) -> None:
-        """We were away: what the gateway said meanwhile was missed."""
+    def reconnected(self) -> None:
+        """We were away: what the gateway said meanwhile was missed, and is asked for at once.
+
+        Patience with the rest goes on as it was, else a link that breaks often would never let anything be sent again.
+        """
         self._back = True
-        self._ask_at = now
 
     def hear_state(self, state: State, now: float) -> None:
         """The gateway came, went, or its lists changed."""
@@ -129,19 +131,19 @@ class Tracker:
 
         A gateway that is away is asked nothing: the broker keeps the parts for it.
         """
-        if now < self._ask_at or self.online is False or self.done:
+        if self.online is False or self.done:
             return self._unsent()
-        if self._back:
-            # The parts are at the broker or with the gateway; what was said of them while we were away is lost.
-            self._back = False
+        if now < self._ask_at:
             steps = self._unsent()
-            if len(steps) < len(self._parts):
-                steps.append(AskBatch(self.batch.batch_id))
         else:
             steps = [Send(progress.part) for progress in self._parts.values() if not progress.answered]
             steps += self._questions()
             self._asked += 1
-        self._ask_at = now + self._patience()
+            self._ask_at = now + self._patience()
+        missed = AskBatch(self.batch.batch_id)
+        if self._back and missed not in steps and any(progress.at_broker for progress in self._parts.values()):
+            steps.append(missed)
+        self._back = False
         return steps
 
     @property

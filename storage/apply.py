@@ -19,7 +19,7 @@ from storage.changes import expire_due
 from storage.database import Transaction
 from storage.ledger import Admitted, Batch, Ledger, Seen
 from storage.merge import Device, Result, View, merge, result_extras, unknown_device
-from storage.origins import Origins
+from storage.origins import Origins, occupancy
 from storage.outbox import Desk
 from storage.replace import Guard, finish
 
@@ -140,23 +140,26 @@ async def _look(
     """Everything the parts need to know of the lists they name, with a few statements per device."""
     views: dict[str, View] = {}
     standing = {
-        n: (rev, old) for n, rev, old in await transaction.fetch("SELECT device, revision, replaced FROM devices")
+        number: (revision, replaced)
+        for number, revision, replaced in await transaction.fetch("SELECT device, revision, replaced FROM devices")
     }
-    replacing = {batch.number: batch.revision for _, batch in admitted if batch.mode is Mode.REPLACE}
+    replace = next((batch for _, batch in admitted if batch.mode is Mode.REPLACE), None)
     for device_id in dict.fromkeys(device_id for roll, _ in admitted for device_id in roll.part.device_ids):
         device = devices.get(device_id)
         if device is None:
             continue
-        of_device = await origins.of_device(device.number)
         rolls = [roll for roll, _ in admitted if device_id in roll.part.device_ids]
+        since = replace.revision if replace else 0
+        any_yet, occupied, named = await occupancy(transaction, device.number, since)
         mobiles = {mobile for roll in rolls for mobile in roll.mobiles if mobile is not None}
-        known = await userlist.glance(transaction, device.number, mobiles) if of_device else {}
+        known = await userlist.glance(transaction, device.number, mobiles) if any_yet else {}
+        await origins.load({row.origin for row in known.values()})
         wanted = _wanted(rolls, known, origins) if known else []
         contents = await userlist.whole(transaction, device.number, wanted) if wanted else {}
         revision, replaced = standing[device.number]
-        named = {n: sum(o.occupied for o in of_device if o.revision >= rev) for n, rev in replacing.items()}
-        occupied = sum(origin.occupied for origin in of_device)
-        views[device_id] = View(device, revision, replaced, occupied, known, contents, origins, named)
+        views[device_id] = View(device, revision, replaced, occupied, known, contents, origins)
+        if replace:
+            views[device_id].named[replace.number] = named
     return views
 
 

@@ -8,7 +8,7 @@ from storage.origins import Origins
 from storage.outbox import Desk
 
 _DUE = """
-SELECT device, device_id, mobile, origin, status, accepted, ends_at FROM users JOIN devices USING (device)
+SELECT device, device_id, mobile, origin, status, accepted, ends_at, deadline FROM users JOIN devices USING (device)
 WHERE deadline <= ? ORDER BY device, mobile LIMIT ?
 """
 _EXPIRE = "UPDATE users SET status = 'Expired', deadline = NULL, changed_at = ? WHERE device = ? AND mobile = ?"
@@ -44,9 +44,9 @@ async def expire_due(transaction: Transaction, now: int, desk: Desk) -> int:
     origins = await Origins.open(transaction)
     await origins.load({row[3] for row in due})
     ended: dict[tuple[str, Reason], list[int]] = {}
-    for _, device_id, mobile, origin, status, accepted, ends_at in due:
+    for _, device_id, mobile, origin, status, accepted, ends_at, deadline in due:
         origins[origin].turn(Status(status), Status.EXPIRED, 1)
-        ended.setdefault((device_id, expiry_reason(accepted == 1, ends_at, now)), []).append(mobile)
+        ended.setdefault((device_id, expiry_reason(accepted == 1, ends_at, deadline)), []).append(mobile)
     await transaction.many(_EXPIRE, [(now, row[0], row[2]) for row in due])
     await origins.save()
     desk.statuses(

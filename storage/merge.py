@@ -92,7 +92,8 @@ class _Merge:
         self.replacing = roll.part.mode is Mode.REPLACE
         self.counted = view.named.get(origin.batch, 0) if self.replacing else view.occupied
         self.intercom = view.device.kind is Kind.INTERCOM
-        self.first: dict[int, int] | None = self._revoked_here() if self._repeats() else None
+        self.stands: dict[int, int] = {}
+        """The item that stands for each number so far: the first one that was not rejected."""
         self.kept: Origin | None = None
         self.joined: dict[str | None, list[int]] = {}
         self.left: dict[tuple[int, str | None], list[int]] = {}
@@ -101,13 +102,13 @@ class _Merge:
     def results(self) -> list[Result]:
         roll = self.roll
         results: list[Result | None] = [None] * roll.items
+        for item in roll.revoked:  # before the invitees, whatever the order: a number in both is revoked
+            results[item] = self._stand(item, self._mobile(item), self._revoked(item))
         if (terms := self._all_new()) is not None:
             self._add_all(terms, results)
         else:
             for person in roll.people:
-                results[person.item] = self._invited(person)
-        for item in roll.revoked:
-            results[item] = self._revoked(item)
+                results[person.item] = self._stand(person.item, person.mobile, self._invited(person))
         self._reckon()
         for item, fault in self.faults.items():
             results[item] = Result(Outcome.REJECTED, self.view.status(roll.mobiles[item]), fault)
@@ -117,17 +118,10 @@ class _Merge:
                 results[item] = result._replace(cautions=(*result.cautions, caution))
         return [result for result in results if result is not None]
 
-    def _repeats(self) -> bool:
-        """Whether any number stands twice in the part, which is rare enough to be looked into only then."""
-        mobiles = self.roll.mobiles
-        return len(set(mobiles)) < len(mobiles)
-
-    def _revoked_here(self) -> dict[int, int]:
-        """Revocations stand before invitees, whatever the order: the first item for each of their numbers."""
-        first: dict[int, int] = {}
-        for item in self.roll.revoked:
-            first.setdefault(self._mobile(item), item)
-        return first
+    def _stand(self, item: int, mobile: int, result: Result | None) -> Result | None:
+        if result is not None:
+            self.stands[mobile] = item
+        return result
 
     def _mobile(self, item: int) -> int:
         mobile = self.roll.mobiles[item]
@@ -140,12 +134,14 @@ class _Merge:
         That is the usual part of a first import; `_invited` would come to the same, person by person.
         """
         view, people = self.view, self.roll.people
-        if self.first is not None or not people or self.origin.revision < view.replaced:
+        if not people or self.origin.revision < view.replaced or self.stands:
             return None
         terms = people[0].terms
         if any(person.terms is not terms for person in people):
             return None
-        mobiles = self.roll.mobiles
+        mobiles = {person.mobile for person in people}
+        if len(mobiles) < len(people):
+            return None
         if not (view.known.keys().isdisjoint(mobiles) and view.written.keys().isdisjoint(mobiles)):
             return None
         if self.counted + len(people) > view.device.max_users:
@@ -209,8 +205,8 @@ class _Merge:
         terms = NO_TERMS if self.intercom else person.terms
         if isinstance(terms, TermsFault):
             return self._reject(person.item, ItemFault(terms.code, terms.field, terms.message))
-        if self.first is not None and self.first.setdefault(mobile, person.item) != person.item:
-            return self._duplicate(person.item, self.first[mobile])
+        if mobile in self.stands:
+            return self._duplicate(person.item, self.stands[mobile])
         row = view.row(mobile)
         before: User | None = None
         if row is not None:
@@ -223,8 +219,6 @@ class _Merge:
                 if spoken.body is not None and spoken.body == origin.body:
                     return self._unchanged(mobile, row.status, origin)
                 before = row if isinstance(row, User) else view.contents[mobile]
-                if before.permission == Permission.OWNER and not person.named_terms:
-                    return self._owner_kept(mobile, before)
         elif origin.revision < view.replaced:
             return Result(Outcome.SUPERSEDED, None)
         after = (
@@ -232,6 +226,8 @@ class _Merge:
         )
         if before is not None and after[CONTENT] == before[CONTENT]:
             return self._unchanged(mobile, after.status, origin)
+        if before is not None and before.permission == Permission.OWNER and not person.named_terms:
+            return self._owner_kept(mobile, before)
         occupied = before is not None and before.status in _LISTED
         occupies = after.status in _LISTED
         if occupies and not occupied and self.counted >= view.device.max_users:
@@ -272,8 +268,8 @@ class _Merge:
 
     def _revoked(self, item: int) -> Result | None:
         view, origin, mobile = self.view, self.origin, self._mobile(item)
-        if self.first is not None and self.first[mobile] != item:
-            return self._duplicate(item, self.first[mobile])
+        if mobile in self.stands:
+            return self._duplicate(item, self.stands[mobile])
         row = view.row(mobile)
         if row is not None:
             spoken = view.origin_of(mobile, row)

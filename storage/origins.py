@@ -16,6 +16,10 @@ _SELECT = """
 SELECT origin, device, batch, revision, body, invited_by, pending, active, expired, gone, digest
 FROM origins JOIN batches USING (batch)
 """
+_ROOM = """
+SELECT count(*), coalesce(sum(pending + active), 0), coalesce(sum((pending + active) * (revision >= ?)), 0)
+FROM origins JOIN batches USING (batch) WHERE device = ?
+"""
 _UPSERT = """
 INSERT INTO origins (origin, device, batch, body, invited_by, pending, active, expired, gone, digest)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -64,6 +68,12 @@ class Origin:
         """So many users changed their status and kept their origin."""
         self.counts[before] = self.counts.get(before, 0) - users
         self.counts[after] = self.counts.get(after, 0) + users
+
+
+async def occupancy(transaction: Transaction, device: int, since: int) -> tuple[int, int, int]:
+    """A device's origins, its users that count to the limit, and those of them that revision `since` or newer named."""
+    ((origins, users, named),) = await transaction.fetch(_ROOM, (since, device))
+    return origins, users, named
 
 
 class Origins:

@@ -16,7 +16,7 @@ from simulator.commands import Where, find_target, target_options, timeout_optio
 from simulator.delivery import command
 from simulator.inquiry import Inquiry
 from simulator.messages import Receipt, Reply, Statuses
-from simulator.terminal import Column, coloured, make_console, print_lines, print_table
+from simulator.terminal import Column, Fit, coloured, make_console, print_lines, print_table
 
 
 @click.command()
@@ -126,7 +126,7 @@ def _print_reports(out: Console, reports: list[Receipt | Statuses]) -> None:
             person = [item, result.mobile or "", result.device_id]
             rows.append([*place, *person, coloured(result.outcome), status, reason or ""])
     if rows:
-        print_table(out, [*map(Column, headings), Column("Reason", folds=True)], rows)
+        print_table(out, [*map(Column, headings), Column("Reason", Fit.FOLDED)], rows)
 
 
 def _ended(say: Console, reply: Reply) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Self
 import aiomqtt
 
 from tests.counterparts.ports import LOOPBACK
-from tests.counterparts.waiting import until
+from tests.counterparts.waiting import TimedOutError, until
 
 GATEWAY = "gw-1"
 GATE = "1234567890123456"
@@ -123,20 +123,26 @@ class Cloud:
         )
         return replies[0]
 
-    async def reconcile(self, *parts: Mapping[str, object], within_s: float = 30) -> None:
+    async def reconcile(self, *parts: Mapping[str, object], within_s: float = 30) -> int:
         """Do what a cloud does that trusts no broker, until every part has its receipt and all its results.
 
-        It sends again what was not receipted, and asks again for reports that are missing.
+        It sends again what was not receipted, and asks again for reports that are missing. Returns how often it did.
         """
+        again = 0
         async with asyncio.timeout(within_s):
             while unsettled := [each for each in parts if not self.settled(each)]:
                 with suppress(aiomqtt.MqttError):
-                    await self.send(*(each for each in unsettled if not self._receipted(each)))
+                    for each in unsettled:
+                        if not self._receipted(each):
+                            again += 1
+                            await self.send(each)
                     for epoch, number in self.missing():
-                        again = {"epoch": epoch, "fromReport": number}
+                        again += 1
                         command = {"commandId": f"command-{next(self._commands)}", "gatewayId": GATEWAY}
-                        await self.publish("commands", {**command, "command": "report", **again})
+                        wanted = {"command": "report", "epoch": epoch, "fromReport": number}
+                        await self.publish("commands", {**command, **wanted})
                 await asyncio.sleep(0.5)
+        return again
 
     # What it has heard
 
@@ -206,9 +212,11 @@ class Cloud:
             waiting[:] = [each for each in waiting if not self.settled(each)]
             return not waiting
 
-        await until(
-            none_left, within_s=within_s, every_s=0.05, what=f"the results of all {len(parts)} parts, not yet {waiting}"
-        )
+        try:
+            await until(none_left, within_s=within_s, every_s=0.05)
+        except TimedOutError:
+            names = [(each["batchId"], each.get("part", 1)) for each in waiting]
+            raise AssertionError(f"not settled within {within_s:g} s: {names}") from None
 
     async def sees(self, within_s: float = 15, **wanted: object) -> Document:
         """Wait for a state document with these fields."""

@@ -29,7 +29,11 @@ def stream(rng: Random, batches: int, *, first_revision: int = 1, people: int = 
             named = chosen[number::count]
             gone = named[: rng.randint(0, len(named) // 3)]
             invitees = [
-                {"mobile": mobile(each), "userName": rng.choice(["Sam", "Alex"]), "permission": rng.choice(["Full", "Always"])}
+                {
+                    "mobile": mobile(each),
+                    "userName": rng.choice(["Sam", "Alex"]),
+                    "permission": rng.choice(["Full", "Always"]),
+                }
                 for each in named[len(gone) :]
             ]
             devices = rng.choice([[GATE], [GATE, PANEL]])
@@ -127,8 +131,8 @@ def _receipts(parts: Mapping[tuple[str, int], Document], receipts: Sequence[Docu
     for batch_id in dict.fromkeys(batch_id for batch_id, _ in parts):
         if (outcomes := said.pop((batch_id, None), [])) != ["complete"]:
             yield f"batch {batch_id} was receipted {outcomes}"
-    for key, outcomes in said.items():
-        yield f"{key}, which nobody sent, was receipted {outcomes}"
+    for unknown, outcomes in said.items():
+        yield f"{unknown}, which nobody sent, was receipted {outcomes}"
 
 
 def _outcomes(
@@ -145,7 +149,8 @@ def _outcomes(
         expected = Counter(judge.apply(parts[key]))
         found = Counter((each["item"], each["deviceId"], each["outcome"]) for each in results.get(key, ()))
         if expected != found:
-            yield f"part {key}: {sorted((expected - found).elements())} expected, {sorted((found - expected).elements())} said"
+            missed, made_up = sorted((expected - found).elements()), sorted((found - expected).elements())
+            yield f"part {key}: {missed} expected, {made_up} said"
         if receipt["counts"] != Counter(outcome for *_, outcome in expected.elements()):
             yield f"part {key} counted {receipt['counts']}"
     for key in results.keys() - parts.keys():

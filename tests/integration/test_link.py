@@ -4,8 +4,6 @@ import asyncio
 import hashlib
 import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -18,14 +16,10 @@ import pytest
 from agent.backoff import Pace
 from agent.link import Address, Delivery, Link, LinkDown, Tls
 from tests.counterparts.authority import Authority
+from tests.counterparts.links import COMMANDS, INVITES, STATE, WILL, connected, new_link, running
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.program import Program
 from tests.counterparts.waiting import until
-
-INVITES, COMMANDS, STATE = "fluss/v1/gw-1/invites", "fluss/v1/gw-1/commands", "fluss/v1/gw-1/state"
-WILL = b'{"online": false}'
-# A test need not wait as long as a gateway: the same policy, run faster.
-QUICK = Pace(base_s=0.05, cap_s=0.2, stable_s=60)
 
 Protocol = Literal["5", "3.1.1"]
 
@@ -39,38 +33,6 @@ def protocol(request: pytest.FixtureRequest) -> Protocol:
 @pytest.fixture
 def address(mosquitto: Mosquitto, protocol: Protocol) -> Address:
     return Address(mosquitto.host, mosquitto.port, "gw-1", protocol)
-
-
-def new_link(address: Address, *, pace: Pace = QUICK, payload_limit: int = 1 << 20) -> Link:
-    return Link(
-        address,
-        subscriptions=[INVITES, COMMANDS],
-        will_topic=STATE,
-        will=lambda: WILL,
-        payload_limit=payload_limit,
-        rng=Random(1),
-        board_uptime_s=lambda: 1e6,
-        pace=pace,
-    )
-
-
-@asynccontextmanager
-async def running(link: Link) -> AsyncIterator[Link]:
-    """The link at work; it takes leave of its broker at the end."""
-    task = asyncio.create_task(link.run())
-    try:
-        yield link
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-@asynccontextmanager
-async def connected(link: Link) -> AsyncIterator[Link]:
-    async with running(link):
-        async with asyncio.timeout(10):
-            await link.connected()
-        yield link
 
 
 async def send(broker: Mosquitto, *payloads: bytes, topic: str = INVITES, retain: bool = False) -> None:

@@ -158,7 +158,7 @@ def histories(draw: st.DrawFn) -> History:
     steps = []
     for name in draw(st.lists(names, min_size=1, max_size=8)):
         arguments = draw(deliver if name == "deliver" else others[name])
-        steps.append(Step(name, draw(st.sampled_from([0, 0, 0, 1, HOUR])), arguments))
+        steps.append(Step(name, draw(st.sampled_from([0, 0, 0, 1, HOUR, 4 * HOUR])), arguments))
     places = st.integers(1, 4)
     devices = {GATE: DeviceRule("fluss+", draw(places)), PANEL: DeviceRule("intercom", draw(places))}
     return History(devices, draw(st.sampled_from([0.0, 0.5, 0.5, 1.0])), draw(st.integers(0, 2)), steps)

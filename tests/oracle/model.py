@@ -185,7 +185,6 @@ class Gateway:
     ) -> list[Document]:
         users = self.lists[device]
         results: dict[int, Document] = {}
-        revoked = {i.mobile: i.number for i in reversed(items) if i.revocation and not i.fault}
         stands: dict[str | None, int] = {}
         for item in [i for i in items if i.revocation] + [i for i in items if not i.revocation]:
             fault = item.fault
@@ -193,7 +192,7 @@ class Gateway:
                 fault = item.terms.fault if item.terms else None
             if fault or item.mobile is None:
                 results[item.number] = _rejected(item, device, fault or "invalid_mobile")
-            elif (first := revoked.get(item.mobile, stands.get(item.mobile, item.number))) != item.number:
+            elif (first := stands.get(item.mobile)) is not None:
                 results[item.number] = _rejected(item, device, "duplicate_in_batch") | {"first": first}
             else:
                 decide = self._revoke if item.revocation else self._invite
