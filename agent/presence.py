@@ -26,6 +26,7 @@ AT_MOST_EVERY_S: Final = 1.0
 SETTLE_S: Final = 0.2
 """A change is told once what follows from it has followed: the reports of a part are sent by then."""
 
+FAREWELL_S: Final = 1.0
 _NO_LIST: Final = DeviceState(0, 0, 0, 0, 0, 0)
 
 
@@ -111,8 +112,9 @@ class Presence:
 
     async def farewell(self, link: Link) -> None:
         """Say that the gateway goes, on purpose."""
-        with contextlib.suppress(LinkDown):
-            await link.publish(self._topic, self.document(online=False).payload(), retain=True, timeout_s=1.0)
+        with contextlib.suppress(LinkDown, TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                await link.publish(self._topic, self.document(online=False).payload(), retain=True)
 
     def write_note(self, link: Link) -> None:
         """Leave the link's status where `fluss-agent status` finds it; it is not worth a flush of the card."""

@@ -158,8 +158,8 @@ class Delivery:
 
 def _never_seen(gateway_id: str, topics: Topics) -> str:
     return (
-        f"Nothing called {gateway_id} has ever reported here (on {topics.state}): check --gateway, --prefix, what the broker"
-        " allows this user, and that the gateway runs. The list is sent again until it answers."
+        f"Nothing called {gateway_id} has ever reported here (on {topics.state}): check --gateway, --prefix, what the"
+        " broker allows this user, and that the gateway runs. The list is sent again until it answers."
     )
 
 

@@ -1,4 +1,4 @@
-"""The cloud's side against real brokers: lists that arrive whatever breaks, and clear words where nothing can be done."""
+"""The cloud's side against real brokers: lists that arrive whatever breaks, clear words where nothing can be done."""
 
 import asyncio
 import gc
@@ -220,11 +220,13 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted(*, says: bool = True, **state: Any) -> AsyncIterator[tuple[Address, Scripted]]:
+async def scripted(
+    *, says: bool = True, state: dict[str, Any] | None = None
+) -> AsyncIterator[tuple[Address, Scripted]]:
     async with BenchBroker() as broker, aiomqtt.Client(broker.host, broker.port, identifier=GATEWAY) as client:
         played = Scripted(client)
         if says:
-            await played.state(**state)
+            await played.state(**(state or {}))
         running = asyncio.create_task(played.run())
         try:
             yield Address(broker.host, broker.port, protocol="3.1.1"), played
@@ -264,14 +266,14 @@ async def test_last_report_that_was_lost_is_asked_for_with_the_batch() -> None:
 
 async def test_list_is_newer_than_anything_the_gateway_has() -> None:
     """Its clock, or that of another office, was wrong once."""
-    async with scripted(revision=5_000_000) as (address, _):
+    async with scripted(state={"revision": 5_000_000}) as (address, _):
         watched = Watched(address, 3)
         assert_everybody(await watched.run(), 3)
         assert watched.revisions == [5_000_001]
 
 
 async def test_parts_are_as_small_as_the_gateway_wants_them() -> None:
-    async with scripted(max_part_items=10) as (address, played):
+    async with scripted(state={"max_part_items": 10}) as (address, played):
         assert_everybody(await Watched(address, 12).run(), 12)
         assert sorted(len(part["invitees"]) for part in played.parts) == [2, 5, 5]
 
@@ -299,7 +301,7 @@ async def test_gateway_that_never_spoke_is_told_and_waited_for() -> None:
 
 
 async def test_gateway_that_comes_back_is_told_and_asked() -> None:
-    async with scripted(online=False) as (address, played):
+    async with scripted(state={"online": False}) as (address, played):
         played.loses = lambda number: number == 42
         watched = Watched(address, 3)
         delivering = asyncio.create_task(watched.run())
@@ -314,10 +316,10 @@ async def test_gateway_that_comes_back_is_told_and_asked() -> None:
 
 
 async def test_full_disk_is_told() -> None:
-    async with scripted(storage="degraded") as (address, _):
+    async with scripted(state={"storage": "degraded"}) as (address, _):
         watched = Watched(address, 3)
         assert_everybody(await watched.run(), 3)
-        assert watched.told("gw-1 cannot store anything now (is its disk full?)")
+        assert watched.told("gw-1 cannot store anything now: its disk may be full")
 
 
 async def test_silence_ends_with_what_is_unknown() -> None:

@@ -2,9 +2,7 @@
 
 import codecs
 import csv
-import io
 import re
-import zipfile
 from pathlib import Path
 
 import phonenumbers
@@ -13,8 +11,7 @@ from phonenumbers import PhoneMetadata, PhoneNumberFormat, PhoneNumberType
 
 from protocol.vocabulary import Fault
 from simulator import contacts as contacts_module
-from simulator import spreadsheet
-from simulator.contacts import Contacts, ContactsError, load_contacts, read_contacts, read_pasted
+from simulator.contacts import Contacts, load_contacts, read_contacts
 from simulator.numerals import ZERO_OFTEN_LEFT_OUT
 
 RESIDENTS = Path(contacts_module.__file__).parent / "samples" / "residents.csv"
@@ -303,148 +300,9 @@ def test_read_contacts_takes_no_row_with_a_number_for_a_header() -> None:
     assert people(read("Lerato,0820000101\nName,Cell\n")) == [(1, "Lerato", 27820000101, "")]
 
 
-def test_read_pasted_divides_a_line_with_two_numbers_by_its_commas_alone() -> None:
-    contacts = read_pasted("Lerato, 0830000100\nDavid 082 000 0101, 083 000 0102", region="ZA")
-    assert (contacts.people[-1].name, contacts.people[-1].e164) == ("David 082 000 0101", 27830000102)
-
-
-def _zip_of(*names: str) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name in names:
-            archive.writestr(name, "application/vnd.oasis.opendocument.spreadsheet" if name == "mimetype" else "<xml/>")
-    return file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (_zip_of("[Content_Types].xml", "xl/workbook.xml"), ("an Excel workbook (.xlsx)", "save as CSV")),
-        (_zip_of("mimetype", "content.xml"), ("a LibreOffice workbook (.ods)", "save as CSV")),
-        (_zip_of("Index/Document.iwa"), ("a Numbers workbook (.numbers)", "save as CSV")),
-        (_zip_of("residents.csv"), ("a zip archive",)),
-        (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(512), ("old or password-protected Excel workbook", "save as CSV")),
-        (b"<html><table><tr><td>Name", ("a web page or XML", "save as CSV")),
-        (codecs.BOM_UTF8 + b'<?xml version="1.0"?><Workbook>', ("a web page or XML", "save as CSV")),
-        (b"\x00\x01\x02\xff\xfe" * 40, ("is not text", "save as CSV")),
-        (b"\x89\x01\x02\xff\xfe" * 40, ("is not text", "save as CSV")),
-        (b"\xff\xe1\x01\x02\x03" * 40, ("is not text", "save as CSV")),
-        (codecs.BOM_UTF8 + b"name,mobile\nZo\xeb,0820000101\n", ("UTF-8, but line 2 is not",)),
-        (codecs.BOM_UTF16_LE + b"a\0b", ("UTF-16-LE, but line 1 is not",)),
-        ("name,mobile\nLerato,0820000101\n".encode("utf-16-le"), ("is not text",)),
-        (b"", ("is empty",)),
-        (codecs.BOM_UTF8 + b"\r\n,,\r\n", ("is empty",)),
-        (b"sep=;\r\n", ("is empty",)),
-        (b"Name,Mobile,Notes\n", ("a header and nobody below it",)),
-        (b"Lerato,Unit 4\nSipho,Unit 5\n", ("no column of mobile numbers", "--columns name,mobile,notes")),
-        (
-            b'name,mobile\nLerato,0820000101\n"Sipho,0820000102\nThabo,0820000103\n',
-            ("row 3 cannot be read", "quotation mark"),
-        ),
-        (b'name,mobile\n"Sipho,0820000102\nThabo,0820000103\n"Lerato",0820000104\n', ("row 2 cannot be read",)),
-        (b'name,mobile\n"Dave" M,"0820000102\nThabo,0820000103\n', ("row 2 cannot be read",)),
-        (
-            b"name,mobile\n" + b"x" * 200_000 + b",0820000101\n",
-            ("row 2 cannot be read", "field larger than field limit"),
-        ),
-        (b"name,mobile\n" + b"," * 1_000 + b"\n", ("row 2 has more than 1,000 cells",)),
-    ],
-)
-def test_read_contacts_refuses_what_is_no_list_in_words_that_name_the_cure(data: bytes, words: tuple[str, ...]) -> None:
-    with pytest.raises(ContactsError) as refused:
-        read(data)
-    assert str(refused.value).startswith("residents.csv")
-    for part in words:
-        assert part in str(refused.value)
-
-
-def test_read_contacts_refuses_a_file_over_32_mib() -> None:
-    with pytest.raises(ContactsError, match=r"residents.csv is larger than 32 MiB.*split it"):
-        read(b"," * (32 * 1024 * 1024 + 1))
-
-
-def test_load_contacts_of_a_file_over_32_mib_reads_no_further(tmp_path: Path) -> None:
-    path = tmp_path / "huge.csv"
-    with path.open("wb") as file:
-        file.truncate(40 * 1024**3)
-    with pytest.raises(ContactsError, match=r"huge.csv is larger than 32 MiB"):
-        load_contacts(path, region="ZA")
-
-
-def test_read_contacts_refuses_more_rows_than_200_000(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert spreadsheet.MAX_ROWS == 200_000
-    monkeypatch.setattr(spreadsheet, "MAX_ROWS", 3)
-    assert len(read("name,mobile\n\nA,0820000101\n\nB,0820000102\n\n").people) == 2
-    with pytest.raises(ContactsError, match=r"more than 3 rows: split it"):
-        read("name,mobile\n\nA,0820000101\n\nB,0820000102\n\nC,0820000103\n")
-
-
-def test_read_contacts_refuses_more_lines_than_a_sheet_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spreadsheet, "MAX_LINES", 3)
-    with pytest.raises(ContactsError, match=r"more than 3 lines: split it"):
-        read("name,mobile\nA,0820000101\n\n\n")
-
-
-@pytest.mark.parametrize(
-    ("columns", "words"),
-    [
-        (["name", "handy"], "'handy' in the list of columns is none of"),
-        (["name", "notes"], "has no mobile"),
-        (["cell", "name", "phone"], "names one of them twice"),
-        ([], "has no mobile"),
-    ],
-)
-def test_read_contacts_refuses_a_list_of_columns_it_cannot_follow(columns: list[str], words: str) -> None:
-    with pytest.raises(ContactsError, match=words):
-        read("Lerato,0820000101\n", columns=columns)
-
-
 def test_read_contacts_with_an_unknown_region_says_so() -> None:
     with pytest.raises(ValueError, match="region"):
         read("Lerato,0820000101\n", region="South Africa")
-
-
-def test_read_pasted_lines_as_the_guide_has_them() -> None:
-    contacts = read_pasted("David, 082 451 1234, Unit 4, Block B\r\n\r\nNomvula, +27 83 000 0102\n", region="ZA")
-    assert (contacts.source, contacts.header) == ("pasted lines", None)
-    assert people(contacts) == [(1, "David", 27824511234, "Unit 4, Block B"), (3, "Nomvula", 27830000102, "")]
-
-
-@pytest.mark.parametrize(
-    ("line", "name", "notes"),
-    [
-        ("David 082 000 0101", "David", ""),
-        ("David (gardener) (082) 000 0101", "David (gardener)", ""),
-        ("David: +27 82 000 0101", "David", ""),
-        ("Anne-Marie - 0820000101", "Anne-Marie", ""),
-        ("David 082 000 0101, Unit 4", "David", "Unit 4"),
-    ],
-)
-def test_read_pasted_understands_a_line_without_comma(line: str, name: str, notes: str) -> None:
-    assert people(read_pasted(line, region="ZA")) == [(1, name, 27820000101, notes)]
-
-
-@pytest.mark.parametrize(
-    "line",
-    ["Unit 4 David 082 000 0101", "David 082 000 0101 Unit 4", "David 4 082 000 0101", "David", "David0820000101"],
-)
-def test_read_pasted_guesses_at_no_line_that_may_mean_two_things(line: str) -> None:
-    contacts = read_pasted(f"Lerato, 0830000100\n{line}", region="ZA")
-    assert people(contacts) == [(1, "Lerato", 27830000100, "")]
-    [problem] = contacts.problems
-    assert (problem.contact.row, problem.contact.e164) == (2, None)
-
-
-def test_read_pasted_cells_copied_from_a_spreadsheet() -> None:
-    contacts = read_pasted('Name\tMobile\tUnit\nLerato\t0820000101\t"4, left"\n', region="ZA")
-    assert people(contacts) == [(2, "Lerato", 27820000101, "4, left")]
-
-
-def test_read_pasted_bytes_a_terminal_could_not_decode() -> None:
-    escaped = "Zoë, 0820000101".encode("cp1252").decode("utf-8", "surrogateescape")
-    assert people(read_pasted(escaped, region="ZA")) == [(1, "Zoë", 27820000101, "")]
-    with pytest.raises(ContactsError, match="pasted lines hold halves of characters"):
-        read_pasted("\ud800, 0820000101", region="ZA")
 
 
 def test_load_contacts_of_a_missing_file_is_an_os_error(tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""What cannot be used, between parts that can: each is receipted once with its code, and nothing goes in circles."""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.counterparts.agent import Agent, gateway
+from tests.counterparts.cloud import GATE, Cloud, Document, mobile, part, people
+from tests.counterparts.mosquitto import Mosquitto
+from tests.counterparts.waiting import until
+
+MOST_KEPT = 64
+MOST_KEPT_BYTES = 8 << 20
+LONG_AGO = 1_000_000_000_000
+
+
+def with_number(text: str) -> bytes:
+    """A part whose revision is written like this."""
+    return json.dumps(part("odd", 999, people([1]))).replace("999", text).encode()
+
+
+def padded(size: int) -> bytes:
+    """A part that would be good, were it not so large."""
+    sent = part("large", 999, people([1]), comment="")
+    return json.dumps({**sent, "comment": "x" * (size - len(json.dumps(sent)))}).encode()
+
+
+def nested(depth: int) -> Document:
+    schedule: Document = {}
+    for _ in range(depth):
+        schedule = {"a": schedule}
+    return schedule
+
+
+def encoded(batch_id: str, revision: int, **fields: object) -> bytes:
+    return json.dumps({**part(batch_id, revision, people([1])), **fields}).encode()
+
+
+POISON = {
+    "nothing": (b"", "not_json"),
+    "junk": (Random(6).randbytes(5000), "not_json"),
+    "cut off": (encoded("cut", 999)[:-20], "not_json"),
+    "UTF-16": (encoded("wide", 999).decode().encode("utf-16"), "not_json"),
+    "half a character": (encoded("half", 999, invitedBy="X").replace(b"X", b"\\ud800"), "not_json"),
+    "NUL bytes": (bytes(1000), "not_json"),
+    "not a number": (with_number("NaN"), "not_json"),
+    "brackets": (b"[" * 100_000, "not_json"),
+    "a list": (b"[]", "schema"),
+    "null": (b"null", "schema"),
+    "without a gateway": (encoded("free", 999).replace(b'"gatewayId"', b'"gateway"'), "schema"),
+    "huge": (with_number("1" + "0" * 300), "schema"),
+    "one too many": (with_number(str(2**53)), "schema"),
+    "negative": (with_number("-1"), "schema"),
+    "a fraction": (with_number("1.5"), "schema"),
+    "text": (with_number('"7"'), "schema"),
+    "part 3 of 2": (encoded("b", 999, part=3, parts=2), "schema"),
+    "no device": (encoded("b", 999, deviceIds=[]), "schema"),
+    "nobody": (encoded("b", 999, invitees=None), "schema"),
+    "deep": (encoded("deep", 999, schedule=nested(900)), "schema"),
+    "another gateway's": (encoded("b", 999, gatewayId="gw-2"), "wrong_gateway"),
+    "too many people": (encoded("many", 999, invitees=people(range(5001))), "too_large"),
+    "too many people × devices": (
+        encoded("many", 998, deviceIds=[GATE, "482913"], invitees=people(range(2501))),
+        "too_large",
+    ),
+    "too many bytes": (padded((1 << 20) + 1), "too_large"),
+    "far too many bytes": (padded(5 << 20), "too_large"),
+    "expired": (encoded("late", 999, expiresAt=LONG_AGO), "expired"),
+    "known, with other people": (encoded("good-0", 1, notes="other", invitees=people([77])), "batch_conflict"),
+    "known, with other parts": (encoded("good-0", 1, parts=2), "batch_conflict"),
+    "a known revision": (encoded("stranger", 1), "revision_conflict"),
+}
+
+
+def good(number: int) -> Document:
+    return part(f"good-{number}", number + 1, people([number]))
+
+
+def rejections(cloud: Cloud) -> list[Document]:
+    return [receipt for receipt in cloud.said("receipts") if receipt["outcome"] == "rejected"]
+
+
+def kept(agent: Agent) -> list[Path]:
+    return list((agent.state_dir / "quarantine").iterdir())
+
+
+async def test_poison_between_good_parts_is_receipted_once_each(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """In MQTT 3.1.1 the broker keeps nothing away."""
+    async with gateway(tmp_path, mosquitto.port, protocol="3.1.1") as (agent, cloud):
+        sent = [good(0)]
+        await cloud.send(sent[0])
+        for number, (payload, _) in enumerate(POISON.values(), 1):
+            sent.append(good(number))
+            await cloud.send(payload, sent[-1])
+        await cloud.settles(*sent)
+
+        codes = {sha256(payload).hexdigest(): code for payload, code in POISON.values()}
+        said = [(receipt.get("payloadSha256"), receipt["error"]["code"]) for receipt in rejections(cloud)]
+        assert sorted(said, key=str) == sorted(codes.items())
+        assert {user["mobile"] for user in await agent.users()} == {mobile(number) for number in range(len(sent))}
+        assert all(cloud.outcomes(each["batchId"], 1) == ["applied"] for each in sent)
+
+        rejected = len(cloud.reports)
+        assert await agent.stop() == 0
+        await agent.online(cloud)
+        await cloud.send(good(1000))
+        await cloud.outcome("good-1000", "complete")
+        assert agent.logged("part.rejected") == [], "nothing came again"
+        assert len(cloud.reports) == rejected + 3
+
+
+async def test_rejection_names_whatever_could_be_read(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    async with gateway(tmp_path, mosquitto.port) as (_, cloud):
+        await cloud.send(encoded("b-1", 7, part=2, parts=1), b"{}")
+        await until(lambda: len(rejections(cloud)) == 2)
+        named, nameless = rejections(cloud)
+        fields = ("batchId", "revision", "part", "parts")
+        assert [named[field] for field in fields] == ["b-1", 7, 2, 1]
+        assert [nameless[field] for field in fields] == [None] * 4
+        assert named["error"]["message"] == "part 2 of 1"
+
+
+async def test_broker_keeps_away_what_is_far_too_large(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """In MQTT 5 the gateway asks it to; it must neither hang nor be cut off for it."""
+    async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
+        await cloud.send(padded(5 << 20), good(1))
+        await cloud.outcome("good-1", "complete")
+        assert rejections(cloud) == []
+        assert len(agent.logged("link.connected")) == 1
+
+
+async def test_quarantine_keeps_the_newest_and_not_too_much(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    def poison() -> Iterator[bytes]:
+        for number in range(MOST_KEPT + 30):
+            yield b"small %d" % number
+        for number in range(10):
+            yield b"large %d" % number + bytes(1 << 20)[10:]
+
+    async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
+        await cloud.send(*poison(), b"the last")
+        await until(lambda: len(rejections(cloud)) == MOST_KEPT + 41)
+        sizes = [file.stat().st_size for file in kept(agent)]
+        assert len(sizes) <= MOST_KEPT
+        assert sum(sizes) <= MOST_KEPT_BYTES
+        assert b"the last" in {file.read_bytes() for file in kept(agent)}
+        assert {file.stat().st_mode & 0o777 for file in kept(agent)} == {0o600}
+
+
+@pytest.mark.parametrize("payload", [b"junk", padded((1 << 20) + 1)], ids=["small", "too large to keep"])
+async def test_flood_of_equal_refusals_is_counted(mosquitto: Mosquitto, tmp_path: Path, payload: bytes) -> None:
+    count = 300 if len(payload) < 1000 else 40
+    async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
+        await agent.stop()
+        await cloud.send(*[payload] * count, good(1))
+        await agent.online(cloud)
+        await cloud.outcome("good-1", "complete")
+        assert len(rejections(cloud)) == 1
+        assert await agent.stop() == 0
+
+        await until(lambda: len(rejections(cloud)) == 2, what="the count, told at the latest when it leaves")
+        first, counted = rejections(cloud)
+        assert "repeated" not in first
+        assert counted["repeated"] == count - 1
+        assert counted["error"] == first["error"]
+        assert counted["payloadSha256"] == first["payloadSha256"] == sha256(payload).hexdigest()
+        await agent.online(cloud)
+        await cloud.send(good(2))
+        await cloud.outcome("good-2", "complete")
+        assert len(rejections(cloud)) == 2
