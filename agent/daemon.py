@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -126,12 +126,14 @@ async def _serve(config: Config) -> None:
                 tasks.create_task(reporter.run(), name="reporter"),
                 tasks.create_task(reporter.keep_saving(), name="bookkeeper"),
                 tasks.create_task(presence.run(link), name="presence"),
+                tasks.create_task(presence.keep_note(link), name="note"),
             ]
             notify("READY=1")
             await stop.wait()
             notify("STOPPING=1")
             await _end(working)
-            await intake.tell_repeats(all_of_them=True)
+            with suppress(TimeoutError):  # a sick disk would keep it trying
+                await asyncio.wait_for(intake.tell_repeats(all_of_them=True), DRAIN_S)
             await reporter.drain(DRAIN_S)
             await _end(telling)
             await presence.farewell(link)

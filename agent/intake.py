@@ -102,6 +102,9 @@ class Intake:
         items = 0
         for delivery in deliveries:
             digest = delivery.sha256 or sha256(delivery.payload or b"").hexdigest()
+            if digest in origins or items >= GROUP_ITEMS:  # what becomes of the first decides about the same again
+                await self._commit(group, origins, waiting)
+                waiting, group, origins, items = [], [], [], 0
             waiting.append(delivery)
             if digest in self._repeats:
                 self._repeats.count(digest)
@@ -111,9 +114,6 @@ class Intake:
             origins.append(digest)
             items += judged.items * len(judged.part.device_ids) if isinstance(judged, Roll) else 1
             await asyncio.sleep(0)  # the gate is answered between parts
-            if items >= GROUP_ITEMS:
-                await self._commit(group, origins, waiting)
-                waiting, group, origins, items = [], [], [], 0
         await self._commit(group, origins, waiting)
 
     def _judge(self, delivery: Delivery, digest: str) -> Roll | Refused:

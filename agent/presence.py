@@ -26,6 +26,7 @@ AT_MOST_EVERY_S: Final = 1.0
 SETTLE_S: Final = 0.2
 """A change is told once what follows from it has followed: the reports of a part are sent by then."""
 
+NOTE_EVERY_S: Final = 1.0
 FAREWELL_S: Final = 1.0
 _NO_LIST: Final = DeviceState(0, 0, 0, 0, 0, 0)
 
@@ -59,6 +60,7 @@ class Presence:
         self._note = note
         self._changed = asyncio.Event()
         self._last: StateDocument | None = None
+        self._noted: dict[str, object] = {}
 
     def changed(self) -> None:
         """Something the document tells has changed; it goes out soon, with whatever changes until then."""
@@ -116,10 +118,16 @@ class Presence:
             async with asyncio.timeout(FAREWELL_S):
                 await link.publish(self._topic, self.document(online=False).payload(), retain=True)
 
+    async def keep_note(self, link: Link) -> None:
+        """Write the note anew whenever it has changed, until cancelled: why there is no link must not wait for one."""
+        while True:
+            self.write_note(link)
+            await asyncio.sleep(NOTE_EVERY_S)
+
     def write_note(self, link: Link) -> None:
         """Leave the link's status where `fluss-agent status` finds it; it is not worth a flush of the card."""
         status = link.status
-        note = {
+        note: dict[str, object] = {
             "connected": status.connected,
             "since": status.since_ms,
             "lastError": status.last_error,
@@ -131,10 +139,13 @@ class Presence:
             "startedAt": self._started_at,
             "version": self._version,
         }
+        if note == self._noted:
+            return
         fresh = self._note.with_suffix(".new")
         try:
             fresh.write_text(json.dumps(note))
             fresh.replace(self._note)
+            self._noted = note
         except OSError as error:
             log.debug("status.write_failed", error=str(error))
 

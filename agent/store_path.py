@@ -1,6 +1,7 @@
 """Where the daemon keeps what, below its state directory, and how the commands look at it while it works."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Final
 import click
 
 from agent.config import Config
-from storage.database import Reader
+from storage.database import Reader, StorageFault, shipped_schema
+from storage.listing import schema_version
 
 STORE: Final = "gateway.db"
 NOTE: Final = "status.json"
@@ -18,13 +20,15 @@ LOCK: Final = "lock"
 
 @contextmanager
 def opened(config: Config) -> Iterator[Reader]:
-    """The store to read from; raises click.ClickException (exit 74) where there is none yet."""
+    """The store to read from; raises click.ClickException (exit 74) where there is none that can be read."""
     path = config.state_dir / STORE
-    if not path.exists():
-        raise click.ClickException(f"{path}: there is no list yet; has the agent run with this configuration?")
+    _require_access(path)
     reader = Reader(path)
     try:
+        _require_schema(path, schema_version(reader))
         yield reader
+    except StorageFault as fault:
+        raise click.ClickException(str(fault)) from fault
     finally:
         reader.close()
 
@@ -39,3 +43,28 @@ def is_running(state_dir: Path) -> bool:
     except FileNotFoundError:
         return False
     return False
+
+
+def _require_access(path: Path) -> None:
+    try:
+        with path.open("rb"):
+            return
+    except FileNotFoundError as error:
+        raise _none_yet(path) from error
+    except PermissionError as error:
+        cure = "use sudo, or be the user whom the gateway runs as"
+        raise click.ClickException(f"{path}: this user (uid {os.geteuid()}) may not read it; {cure}") from error
+
+
+def _require_schema(path: Path, version: int) -> None:
+    ours = len(shipped_schema())
+    if version == 0:
+        raise _none_yet(path)
+    if version < ours:
+        raise click.ClickException(f"{path} is from an older version of this program: start the gateway to convert it")
+    if version > ours:
+        raise click.ClickException(f"{path} is from a newer version of this program: install that one again")
+
+
+def _none_yet(path: Path) -> click.ClickException:
+    return click.ClickException(f"{path}: there is no list yet; start the gateway with this configuration first")

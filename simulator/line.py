@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeVar
 
 import aiomqtt
@@ -76,7 +77,7 @@ async def converse(
         tls_context=address.tls.context() if address.tls else None,
     )
     try:
-        async with client:
+        async with _connected(client):
             # It listens from the start, so that whatever waits for the broker is not left waiting when the broker goes.
             listening = asyncio.create_task(_listen(client, topics, hear))
             speaking = asyncio.create_task(_speak(client, topics, address, speak))
@@ -91,6 +92,26 @@ async def converse(
                 await asyncio.gather(listening, speaking, return_exceptions=True)
     except MqttError as broken:
         raise unreachable(address, broken) from broken
+
+
+@asynccontextmanager
+async def _connected(client: aiomqtt.Client) -> AsyncIterator[None]:
+    """The client's own context, let finish its connecting where we are cancelled meanwhile.
+
+    aiomqtt would leave its socket open, and trip over its cancelled future when that closes.
+    """
+    connecting = asyncio.ensure_future(client.__aenter__())
+    try:
+        await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        with suppress(MqttError):
+            await connecting
+            await client.__aexit__(None, None, None)
+        raise
+    try:
+        yield
+    finally:
+        await client.__aexit__(None, None, None)
 
 
 async def _speak(client: aiomqtt.Client, topics: Topics, address: Address, speak: Callable[[Line], Awaitable[T]]) -> T:

@@ -42,6 +42,8 @@ class Roster:
     """Every row of every file once, in the order they were given."""
 
     entries: tuple[Entry, ...]
+    sources: tuple[str, ...]
+    """The names of the files."""
 
     @property
     def sent(self) -> tuple[Entry, ...]:
@@ -53,11 +55,6 @@ class Roster:
         """The rows that are not sent."""
         return tuple(entry for entry in self.entries if not entry.sent)
 
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The names of the files."""
-        return tuple(dict.fromkeys(entry.source for entry in self.entries))
-
     def place(self, entry: Entry) -> str:
         """Where a row stands, as an error names it."""
         return f"{entry.source} row {entry.contact.row}" if len(self.sources) > 1 else f"row {entry.contact.row}"
@@ -68,7 +65,8 @@ class Roster:
 
     def with_accepted(self, has_accepted: Callable[[Entry], bool]) -> "Roster":
         """The same list, with those who have taken up the app already marked as such."""
-        return Roster(tuple(replace(entry, accepted=has_accepted(entry)) for entry in self.entries))
+        marked = tuple(replace(entry, accepted=has_accepted(entry)) for entry in self.entries)
+        return replace(self, entries=marked)
 
 
 def merged(lists: Sequence[Contacts]) -> Roster:
@@ -84,7 +82,7 @@ def merged(lists: Sequence[Contacts]) -> Roster:
             if entry.problem is None and entry.contact.e164 is not None:
                 first = standing.setdefault(entry.contact.e164, entry)
             entries.append(entry if first is entry else _repeating(first, entry))
-    return Roster(tuple(entries))
+    return Roster(tuple(entries), tuple(contacts.source for contacts in lists))
 
 
 def _repeating(first: Entry, entry: Entry) -> Entry:

@@ -18,7 +18,10 @@ MAX_LINES = 1_048_576
 MAX_COLUMNS = 1_000
 
 _DECLARATION = re.compile(r'"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
-_GUARDED = re.compile(r"'(?:[=+\-@\t\r]|(?:0\d*|\d{12,})\Z)")
+_GUARDED = re.compile(
+    r"'+(?:[=+\-@\t\r]"
+    r"|(?:0\d*|\d{12,}|\d+(?:[-/.:, ]\d+)+|\d+(?:[.,]\d+)?[eE][+-]?\d+|\d\d? [aApP][mM]?)\Z)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,11 @@ def read_rows(lines: Sequence[str], delimiter: str, source: str) -> Iterator[Row
     """Every row that is not blank, its cells trimmed and without the guard of an export.
 
     The guard is the apostrophe that the gateway's export puts before `=`, `+`, `-`, `@`, tab and CR, so that no
-    spreadsheet runs the cell, and before digits alone that begin with 0 or are 12 and more, so that none rounds them:
-    `'+27824511234` is read as `+27824511234`, `'012` as `012`; any other apostrophe stays. Raises ContactsError for
-    a quotation mark that is not closed, a cell past the csv module's limit, and past the three bounds above.
+    spreadsheet runs the cell, before digits alone that begin with 0 or are 12 and more, so that none rounds them, and
+    before what one takes for a date or an amount, such as `4-12`, `1.10`, `1E5` and `4 A`. It goes before such a guard
+    as well, so one is taken away: `'+27824511234` is read as `+27824511234`, `''=1` as `'=1`; any other apostrophe
+    stays. Raises ContactsError for a quotation mark that is not closed, a cell past the csv module's limit, and past
+    the three bounds above.
     """
     if len(lines) > MAX_LINES:
         raise ContactsError(f"{source} has more than {MAX_LINES:,} lines: split it into several files")

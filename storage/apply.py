@@ -106,9 +106,7 @@ async def _settle(
             if view is None:
                 results = unknown_device(roll, device_id)
             else:
-                origin = origins.new(
-                    view.device.number, batch.number, batch.revision, roll.part.content, roll.part.invited_by
-                )
+                origin = origins.new(view.device.number, batch.number, batch.revision, _body(roll), roll.part.invited_by)
                 results = merge(view, roll, origin, now)
                 view.revision = max(view.revision, batch.revision)
                 if batch.mode is Mode.REPLACE:
@@ -207,6 +205,12 @@ def _move(view: View, origins: Origins, number: int, mobiles: Sequence[int]) -> 
         origins[number].leave(status, each)
         origins[heir].join(status, each)
     return [(mobile, view.restated[mobile]) for mobile in mobiles]
+
+
+def _body(roll: Roll) -> bytes | None:
+    """What proves users equal when it comes again; nothing where a number repeats: next time another item may stand."""
+    named = [mobile for mobile in roll.mobiles if mobile is not None]
+    return roll.part.content if len(set(named)) == len(named) else None
 
 
 def _spared(view: View, batch: Batch, roll: Roll, results: Sequence[Result]) -> list[tuple[int, int, int]]:

@@ -1,8 +1,9 @@
 """The list as a person reads it: every user with what was agreed, and the batch that said so last."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import combining, decimal, normalize
 
 import orjson
 
@@ -13,8 +14,9 @@ SELECT device_id, mobile, name, notes, permission, starts_at, ends_at, schedule,
     batches.revision, batch_id, changed_at
 FROM users JOIN devices USING (device) JOIN origins USING (origin) JOIN batches USING (batch)
 WHERE status IS NOT NULL AND device_id IN (SELECT value FROM json_each(?)) AND status IS coalesce(?, status)
-ORDER BY users.device, name, mobile
 """
+_LEAST_DIGITS = 3
+"""Fewer are the number of a flat rather than of a phone: they would find nearly everyone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,19 @@ class Entry:
     changed_at: int
 
 
-def entries(
-    reader: Reader, device_ids: Collection[str], status: str | None = None, search: str = ""
-) -> Iterator[Entry]:
-    """The users of these devices by name; of one status, and with `search` in name, notes, unit or number."""
-    wanted = _Wanted(search)
-    for row in reader.fetch(_ENTRIES, (orjson.dumps(list(device_ids)).decode(), status)):
-        device_id, mobile, name, notes, permission, starts_at, ends_at, schedule, units, wifi, *rest = row
-        if wanted(mobile, name, notes, units):
+def entries(reader: Reader, device_ids: Sequence[str], status: str | None = None, search: str = "") -> Iterator[Entry]:
+    """The users of these devices, in their order and then by name; of one status, and with `search` in them.
+
+    A search is met by a name, the notes, or a unit that has it, whatever the case and the accents, and by a number of
+    which it is a part, however that is spelled. Raises StorageFault.
+    """
+    place = {device_id: index for index, device_id in enumerate(device_ids)}
+    rows = reader.fetch(_ENTRIES, (orjson.dumps(list(device_ids)).decode(), status))
+    rows.sort(key=lambda row: (place[row[0]], folded(row[2]), row[1]))
+    wanted = Search(search)
+    for device_id, mobile, name, notes, permission, starts_at, ends_at, schedule, units, wifi, *rest in rows:
+        its_units = orjson.loads(units) if units else None
+        if wanted.finds(mobile, name, notes or "", *its_units or ()):
             yield Entry(
                 device_id,
                 mobile,
@@ -55,21 +62,53 @@ def entries(
                 starts_at,
                 ends_at,
                 orjson.loads(schedule) if schedule else None,
-                orjson.loads(units) if units else None,
+                its_units,
                 bool(wifi),
                 *rest,
             )
 
 
-class _Wanted:
-    """Whether a user is meant by what somebody typed; a number may be typed in any of its forms."""
+def schema_version(reader: Reader) -> int:
+    """The version of the schema the store was written with, 0 where nobody has made one yet; raises StorageFault."""
+    ((version,),) = reader.fetch("PRAGMA user_version")
+    return int(version) if version and reader.fetch("SELECT 1 FROM store") else 0
 
-    def __init__(self, search: str) -> None:
-        self._text = search.casefold().strip()
-        spoken = "".join(character for character in search if character not in " -().")
-        self._digits = spoken.lstrip("+0") if spoken.lstrip("+").isdecimal() else ""
 
-    def __call__(self, mobile: int, *texts: str | None) -> bool:
-        if not self._text or any(self._text in text.casefold() for text in texts if text):
+class Search:
+    """What somebody typed to find a user."""
+
+    def __init__(self, typed: str) -> None:
+        self._text = folded(typed)
+        self._digits = _digits(typed)
+        self._abroad = typed.lstrip().startswith(("+", "＋"))
+
+    def finds(self, mobile: int, *texts: str) -> bool:
+        """Whether a user with this number (E.164 digits) and these texts is meant."""
+        if any(self._text in folded(text) for text in texts):
             return True
-        return bool(self._digits) and self._digits in str(mobile)
+        return len(self._digits) >= _LEAST_DIGITS and self._is_in(str(mobile))
+
+    def _is_in(self, number: str) -> bool:
+        digits = self._digits
+        if self._abroad:
+            return number.startswith(digits)
+        if digits in number:
+            return True
+        if digits.startswith("00"):
+            return number.startswith(digits[2:])
+        # A national number: what follows its 0 stands behind a calling code, which has one to three digits.
+        return digits.startswith("0") and any(number.startswith(digits[1:], code) for code in (1, 2, 3))
+
+
+def folded(text: str) -> str:
+    """A text without what people leave out when they search or sort: case, accents, and how many spaces."""
+    if not text.isascii():
+        text = "".join(character for character in normalize("NFKD", text) if not combining(character))
+    return " ".join(text.casefold().split())
+
+
+def _digits(typed: str) -> str:
+    """The digits of what may be a number, without the (0) of an international spelling; none where it has letters."""
+    if any(map(str.isalpha, typed)):
+        return ""
+    return "".join(str(decimal(character)) for character in typed.replace("(0)", "") if character.isdecimal())

@@ -271,14 +271,14 @@ class _Merge:
         if mobile in self.stands:
             return self._duplicate(item, self.stands[mobile])
         row = view.row(mobile)
+        if origin.revision < view.replaced:
+            return Result(Outcome.SUPERSEDED, row.status if row else None)
         if row is not None:
             spoken = view.origin_of(mobile, row)
             if spoken.revision > origin.revision:
                 return Result(Outcome.SUPERSEDED, row.status)
             if row.status is None and spoken.batch == origin.batch:
                 return self._duplicate(item, None)
-        if origin.revision < view.replaced:
-            return Result(Outcome.SUPERSEDED, row.status if row else None)
         if row is not None and row.status in _LISTED:
             if self.replacing and view.origin_of(mobile, row).batch == origin.batch:
                 self.counted -= 1  # an earlier part of this replace named the user

@@ -1,23 +1,37 @@
 """`fluss-agent status`: connection, lists, outbox and clock at a glance."""
 
 import json
-import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from agent import exits
+from agent.clock import wall_ms
 from agent.commands import config_option
-from agent.commands.tables import show_facts, show_rows
+from agent.commands.tables import Column, Fact, show_facts, show_line, show_rows, utf8_output
 from agent.config import Config, load
 from agent.store_path import NOTE, is_running, opened
 from protocol.digest import digest_text
+from protocol.vocabulary import ClockState, Status
 from storage.database import Reader
 from storage.outbox import position
 from storage.store import DeviceState, device_states, held_batches
 
-_EMPTY = DeviceState(0, 0, 0, 0, 0, 0)
+_EMPTY: Final = DeviceState(0, 0, 0, 0, 0, 0)
+_STATUSES: Final = (Status.ACTIVE, Status.PENDING, Status.EXPIRED)
+_COLUMNS: Final = (
+    Column("device"),
+    Column("name", least=8),
+    *(Column(status, right=True) for status in _STATUSES),
+    Column("limit", right=True),
+    Column("revision", right=True),
+)
+_CLOCKS: Final = {
+    ClockState.SYNCED: ("synced", ""),
+    ClockState.HOLDOVER: ("holdover: right when a time server confirmed it last, within a week", ""),
+    ClockState.UNKNOWN: ("unknown: no time server has confirmed it since the gateway started", "yellow"),
+}
 
 
 @click.command("status")
@@ -29,31 +43,35 @@ def command(path: Path, form: str) -> int:
     with opened(config) as reader:
         facts = _facts(config, reader)
     if form == "json":
-        click.echo(json.dumps(facts, indent=2))
+        out = utf8_output()
+        out.write(json.dumps(facts, indent=2) + "\n")
+        out.flush()
     else:
-        _show(config, facts)
+        _show(facts, wall_ms())
     return exits.OK
 
 
 def _facts(config: Config, reader: Reader) -> dict[str, Any]:
     running = is_running(config.state_dir)
-    note = _note(config.state_dir / NOTE)
+    note = _note(config.state_dir / NOTE) if running else {}
     where = position(reader)
     lists = device_states(reader)
     states = {device.id: lists.get(device.id, _EMPTY) for device in config.devices}
     return {
         "gatewayId": config.gateway_id,
         "running": running,
-        "connected": running and note.get("connected") is True,
+        "startedAt": note.get("startedAt"),
+        "version": note.get("version"),
+        "connected": note.get("connected") is True,
         "since": note.get("since"),
         "broker": f"{config.mqtt.host}:{config.mqtt.port}",
         "lastError": note.get("lastError"),
-        "duplicateIdentity": note.get("duplicateIdentity", False),
-        "clock": note.get("clock") if running else None,
-        "storage": note.get("storage") if running else None,
+        "duplicateIdentity": note.get("duplicateIdentity") is True,
+        "clock": note.get("clock"),
+        "storage": note.get("storage"),
         "signed": bool(config.trust.keys),
         "epoch": where.epoch,
-        "outbox": note.get("outbox", where.newest - where.sent) if running else where.newest - where.sent,
+        "outbox": note.get("outbox", where.newest - where.sent),
         "reports": {"oldest": where.oldest, "newest": where.newest, "acknowledged": where.acknowledged},
         "held": [batch.batch_id for batch in held_batches(reader, states)],
         "devices": [
@@ -73,7 +91,7 @@ def _facts(config: Config, reader: Reader) -> dict[str, Any]:
 
 
 def _note(path: Path) -> dict[str, Any]:
-    """What the daemon wrote down last about its link."""
+    """What the daemon wrote down last about itself and its link; nothing where it has not yet."""
     try:
         note = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -81,52 +99,73 @@ def _note(path: Path) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
-def _show(config: Config, facts: dict[str, Any]) -> None:
+def _show(facts: dict[str, Any], now: int) -> None:
     show_facts(
-        {
-            "gateway": f"{config.gateway_id}, {'running' if facts['running'] else 'not running'}",
-            "broker": _link_words(facts),
-            "storage": facts["storage"] or "not in use",
-            "clock": facts["clock"] or "not known while stopped",
-            "outbox": f"{facts['outbox']} waiting, {facts['reports']['newest']} reported so far",
-            "batches": "signed ones only" if facts["signed"] else "unsigned ones are believed: no trusted keys",
-        }
+        [
+            _gateway_fact(facts, now),
+            _broker_fact(facts, now),
+            _storage_fact(facts),
+            _clock_fact(facts),
+            Fact("outbox", f"{facts['outbox'] or 'nothing'} waiting, {facts['reports']['newest']} reports so far"),
+            Fact("batches", "only signed ones are believed")
+            if facts["signed"]
+            else Fact("batches", "unsigned ones are believed: there are no trusted keys", "yellow"),
+        ]
     )
+    click.echo()
     show_rows(
-        ("device", "name", "Active", "Pending", "Expired", "limit", "revision"),
+        _COLUMNS,
         [
             (
                 device["deviceId"],
                 device["name"],
-                *(f"{device['users'][status]}" for status in ("Active", "Pending", "Expired")),
+                *(f"{device['users'][status]}" for status in _STATUSES),
                 f"{device['maxUsers']}",
                 f"{device['revision']}",
             )
             for device in facts["devices"]
         ],
-        whole=("device", "Active", "Pending", "Expired", "limit", "revision"),
     )
     for batch_id in facts["held"]:
-        click.echo(f"held: the removals of batch {batch_id} wait for the cloud to confirm them")
+        show_line(f"held: the removals of batch {batch_id} wait for the cloud to confirm them", "yellow")
 
 
-def _link_words(facts: dict[str, Any]) -> str:
-    broker = facts["broker"]
+def _gateway_fact(facts: dict[str, Any], now: int) -> Fact:
     if not facts["running"]:
-        return f"{broker}, not connected"
-    for_s = max(0, int(time.time() - facts["since"] / 1000)) if facts["since"] else 0
+        return Fact("gateway", f"{facts['gatewayId']}, not running", "red")
+    version = f", version {facts['version']}" if facts["version"] else ""
+    return Fact("gateway", f"{facts['gatewayId']}, running{_since(facts['startedAt'], now)}{version}", "green")
+
+
+def _broker_fact(facts: dict[str, Any], now: int) -> Fact:
+    broker, since = facts["broker"], _since(facts["since"], now)
+    if not facts["running"]:
+        return Fact("broker", f"{broker}, not connected")
     if facts["connected"]:
-        return f"{broker}, connected for {_span(for_s)}"
-    words = f"{broker}, not connected for {_span(for_s)}"
-    if facts["duplicateIdentity"]:
-        words += ": another client uses this gateway's client id"
-    elif facts["lastError"]:
-        words += f": {facts['lastError']}"
-    return words
+        return Fact("broker", f"{broker}, connected{since}", "green")
+    why = "another client uses this gateway's client id" if facts["duplicateIdentity"] else facts["lastError"]
+    return Fact("broker", f"{broker}, not connected{since}{f': {why}' if why else ''}", "red")
 
 
-def _span(seconds: int) -> str:
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+def _storage_fact(facts: dict[str, Any]) -> Fact:
+    if not facts["running"]:
+        return Fact("storage", "not in use")
+    return Fact("storage", facts["storage"] or "not known yet", "red" if facts["storage"] not in {"ok", None} else "")
+
+
+def _clock_fact(facts: dict[str, Any]) -> Fact:
+    if not facts["running"]:
+        return Fact("clock", "not known while stopped")
+    words, style = _CLOCKS.get(facts["clock"], ("not known yet", ""))
+    return Fact("clock", words, style)
+
+
+def _since(moment: int | None, now: int) -> str:
+    """How long something has lasted; nothing where nobody knows."""
+    if moment is None:
+        return ""
+    seconds = max(0, now - moment) // 1000
+    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+            return f" for {seconds // size} {unit}"
+    return f" for {seconds} s"

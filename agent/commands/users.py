@@ -2,23 +2,28 @@
 
 import csv
 import json
-import sys
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import tzinfo
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from agent import exits
+from agent.clock import wall_ms
 from agent.commands import config_option
-from agent.commands.tables import moment, show_rows
-from agent.config import Config, load
+from agent.commands.tables import Column, moment, on_terminal, show_line, show_rows, utf8_output
+from agent.config import Config, Device, load
 from agent.store_path import opened
 from protocol.mobile import e164
+from protocol.terms import DAYS
 from protocol.vocabulary import Status
 from storage.listing import Entry, entries
 
-_WIRE = (
+_WIRE: Final = (
     "deviceId",
     "mobile",
     "userName",
@@ -35,9 +40,25 @@ _WIRE = (
     "batchId",
     "changedAt",
 )
-_RUNS = ("=", "+", "-", "@", "\t", "\r")
-_RUINED_DIGITS = 12
-"""A spreadsheet shows longer numbers as 1.23E+11 and saves them so."""
+_STYLES: Final = {Status.ACTIVE: "green", Status.PENDING: "cyan", Status.EXPIRED: "dim"}
+_COLUMNS: Final = (
+    Column("name", least=14),
+    Column("mobile"),
+    Column("status", styles=_STYLES),
+    Column("access", least=22),
+    Column("notes", least=8),
+)
+
+_UNSAFE: Final = re.compile(
+    r"'*(?:[=+\-@\t\r]"  # run as a formula
+    r"|(?:0\d*|\d{12,}"  # 082…: the zero is lost; 27824511234012: rounded
+    r"|\d+(?:[-/.:, ]\d+)+|\d+(?:[.,]\d+)?[eE][+-]?\d+|\d\d? [aApP][mM]?"  # 4-12, 1.10, 1E5, 4 A: dates and amounts
+    r")\Z)"
+)
+"""What a spreadsheet runs, rounds or rewrites; and what looks like such a cell made safe, to come back whole."""
+
+_CONTROLS: Final = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {*b"\t\n\r"}, "\N{REPLACEMENT CHARACTER}")
+_UNSEEN: Final = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 @click.command("users")
@@ -46,34 +67,38 @@ _RUINED_DIGITS = 12
 @click.option(
     "--status", type=click.Choice([status.value for status in Status], case_sensitive=False), help="Only this status."
 )
-@click.option("--search", default="", metavar="TEXT", help="Only with TEXT in name, notes, unit or number.")
+@click.option(
+    "--search", default="", metavar="TEXT", help="Only with TEXT in name, notes or unit, or as part of the number."
+)
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def command(path: Path, device_ids: tuple[str, ...], status: str | None, search: str, form: str) -> int:
     """Show who is on the list; --format csv or json is the export."""
     config = load(path)
     wanted = _devices(config, device_ids)
     with opened(config) as reader:
-        found = entries(reader, wanted, status, search)
+        found = entries(reader, [device.id for device in wanted], status, search)
         if form == "json":
             _write_json(found)
         elif form == "csv":
             _write_csv(found)
-        else:
-            _show(config, list(found))
+        elif not _show(wanted, found, wall_ms()):
+            click.echo("nobody is found" if status or search.strip() else "nobody is on the list", err=True)
     return exits.OK
 
 
-def _devices(config: Config, asked: tuple[str, ...]) -> list[str]:
+def _devices(config: Config, asked: Sequence[str]) -> list[Device]:
+    """The devices asked for, in the order of the configuration; all of them where none is."""
     known = [device.id for device in config.devices]
     for device_id in asked:
         if device_id not in known:
             raise click.BadParameter(
                 f"'{device_id}' is no device of this gateway; it has {', '.join(known)}", param_hint="--device"
             )
-    return list(asked) or known
+    return [device for device in config.devices if not asked or device.id in asked]
 
 
-def _wire(entry: Entry) -> dict[str, Any]:
+def wire(entry: Entry) -> dict[str, Any]:
+    """A user under the names of the wire."""
     values = (
         entry.device_id,
         e164(entry.mobile),
@@ -95,48 +120,90 @@ def _wire(entry: Entry) -> dict[str, Any]:
 
 
 def _write_json(found: Iterable[Entry]) -> None:
-    """An array, an object a line, without holding the list."""
+    """An array, an object a line, so that `grep` and `diff` are of use too."""
+    out = utf8_output()
     separator = "[\n"
     for entry in found:
-        click.echo(f"{separator}{json.dumps(_wire(entry), ensure_ascii=False)}", nl=False)
+        out.write(f"{separator}{_json(wire(entry))}")
         separator = ",\n"
-    click.echo("[]" if separator == "[\n" else "\n]")
+    out.write("[]\n" if separator == "[\n" else "\n]\n")
+    out.flush()
+
+
+def _json(value: object) -> str:
+    """JSON in readable UTF-8; what cannot be seen is escaped, so that no name drives a terminal."""
+    return _UNSEEN.sub(lambda unseen: f"\\u{ord(unseen[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 def _write_csv(found: Iterable[Entry]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\r\n")  # RFC 4180
+    """RFC 4180, with the byte order mark without which Excel takes UTF-8 for an old encoding and ruins every accent."""
+    out = utf8_output(byte_order_mark=True)
+    writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(_WIRE)
-    for entry in found:
-        writer.writerow([_safe(value) for value in _wire(entry).values()])
+    writer.writerows(csv_row(entry) for entry in found)
+    out.flush()
+
+
+def csv_row(entry: Entry) -> list[str]:
+    """A user's cells, each made safe.
+
+    An apostrophe goes before what a spreadsheet would run, round or rewrite; the import takes it away again. Control
+    characters, which no spreadsheet keeps, become replacement characters.
+    """
+    return [_safe(value) for value in wire(entry).values()]
 
 
 def _safe(value: object) -> str:
-    """A cell that no spreadsheet runs as a formula or rounds as a number: an apostrophe goes before such a one."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    ruined = text.isdecimal() and (len(text) >= _RUINED_DIGITS or text.startswith("0"))
-    return f"'{text}" if text.startswith(_RUNS) or ruined else text
+    text = (value if isinstance(value, str) else _json(value)).translate(_CONTROLS)
+    return f"'{text}" if _UNSAFE.match(text) else text
 
 
-def _show(config: Config, found: list[Entry]) -> None:
-    devices = {device.id: device for device in config.devices}
-    columns = ("device", "name", "mobile", "status", "access", "until", "notes")
-    show_rows(
-        columns,
-        (
-            (
-                devices[entry.device_id].name,
-                entry.name,
-                e164(entry.mobile),
-                entry.status,
-                entry.permission or ", ".join(entry.units or ()),
-                moment(entry.ends_at, devices[entry.device_id].timezone),
-                entry.notes or "",
-            )
-            for entry in found
-        ),
-        whole=("mobile", "status", "until"),
-    )
-    if not found:
-        click.echo("nobody", err=True)
+def _show(devices: Sequence[Device], found: Iterable[Entry], now: int) -> int:
+    """A table for every device that has somebody, on a terminal; one for all in a pipe. How many people it shows."""
+    known = {device.id: device for device in devices}
+    groups = [(known[device_id], list(people)) for device_id, people in groupby(found, lambda entry: entry.device_id)]
+    if on_terminal():
+        for device, people in groups:
+            show_line(device.name if device.name == device.id else f"{device.name} ({device.id})", "bold")
+            show_rows(_COLUMNS, [_cells(entry, device.timezone, now) for entry in people])
+            show_line(_tally(people), "dim")
+            click.echo()
+    else:
+        rows = [(device.name, *_cells(entry, device.timezone, now)) for device, people in groups for entry in people]
+        show_rows((Column("device"), *_COLUMNS), rows)
+    return sum(len(people) for _, people in groups)
+
+
+def _cells(entry: Entry, zone: tzinfo, now: int) -> tuple[str, ...]:
+    return (entry.name, e164(entry.mobile), entry.status, access_words(entry, zone, now), entry.notes or "")
+
+
+def _tally(people: Sequence[Entry]) -> str:
+    counts = Counter(entry.status for entry in people)
+    by_status = ", ".join(f"{counts[status]:,} {status}" for status in _STYLES if counts[status])
+    return f"{len(people):,} {'person' if len(people) == 1 else 'people'}: {by_status}"
+
+
+def access_words(entry: Entry, zone: tzinfo, now: int) -> str:
+    """What a user may do, and when, as a person says it; times in the device's zone, `now` in epoch ms."""
+    if entry.permission is None:
+        return ", ".join(entry.units or ())
+    words = [", ".join(map(_window_words, entry.schedule))] if entry.schedule else []
+    if entry.starts_at is not None and entry.starts_at > now:
+        words.append(f"from {moment(entry.starts_at, zone)}")
+    if entry.ends_at is not None:
+        words.append(f"until {moment(entry.ends_at, zone)}")
+    return " ".join(words) or entry.permission
+
+
+def _window_words(window: Mapping[str, Any]) -> str:
+    return f"{_days_words(window['days'])} {window['from']}–{window['until']}"
+
+
+def _days_words(days: Sequence[str]) -> str:
+    """Days in week order; three and more in a row by the first and the last."""
+    start = DAYS.index(days[0])
+    in_a_row = len(days) > 2 and tuple(days) == DAYS[start : start + len(days)]
+    return f"{days[0]}–{days[-1]}" if in_a_row else " ".join(days)

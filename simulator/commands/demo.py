@@ -34,12 +34,11 @@ def command(keep: Path | None) -> int:
 
 
 async def _until_told(home: Path) -> None:
-    """Leave in order, and with everything that was started, also where it is not a person who ends it."""
+    """Tell the story; Ctrl-C and SIGTERM end it in order, with everything that was started."""
     telling = asyncio.ensure_future(run_demo(make_console(), home))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, telling.cancel)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, telling.cancel)
     try:
         await telling
     except asyncio.CancelledError:
-        if telling.cancelled():
-            raise click.Abort from None
-        raise
+        raise click.Abort from None

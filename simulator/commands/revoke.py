@@ -17,6 +17,8 @@ from simulator.roster import Entry, Roster
 from simulator.sending import deliver, exit_code, print_afterword, print_report, report_json
 from simulator.terminal import make_console
 
+_SOURCE = "the command line"
+
 
 @click.command()
 @click.argument("mobiles", nargs=-1, required=True, metavar="MOBILE...")
@@ -44,7 +46,8 @@ def revoke(
     region = region or target.region
     if region not in regions():
         raise click.UsageError(f"--region {region!r} is none: write two capital letters, such as ZA or GB")
-    roster = Roster(tuple(_entry(row, mobile, Numbers(region)) for row, mobile in enumerate(mobiles, 1)))
+    numbers = Numbers(region)
+    roster = Roster(tuple(_entry(row, mobile, numbers) for row, mobile in enumerate(mobiles, 1)), (_SOURCE,))
     if not yes and not click.confirm(f"Revoke {', '.join(mobiles)} at {', '.join(devices.values())}?", err=True):
         return exits.REFUSED
     out, say = make_console(), make_console(stderr=True)
@@ -68,4 +71,4 @@ def _entry(row: int, mobile: str, numbers: Numbers) -> Entry:
             e164 = reading.e164
         case _:
             e164 = reading
-    return Entry("the command line", Contact(row, "", mobile, "", e164), None, has_notes=False)
+    return Entry(_SOURCE, Contact(row, "", mobile, "", e164), None, has_notes=False)

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from operator import itemgetter
 from random import Random
 from typing import Any
 
@@ -19,42 +20,41 @@ POOL = 600
 """How many people the parts of a stream speak of."""
 
 
-def stream(rng: Random, batches: int, *, first_revision: int = 1, people: int = 40) -> list[Document]:
+def stream(rng: Random, batches: int, *, people: int = 40) -> list[Document]:
     """The parts of so many batches over the same people: invitations, changes and revocations, mixed, some twice."""
-    parts: list[Document] = []
-    for revision in range(first_revision, first_revision + batches):
-        chosen = rng.sample(range(POOL), people)
-        count = rng.randint(1, 3)
-        for number in range(count):
-            named = chosen[number::count]
-            gone = named[: rng.randint(0, len(named) // 3)]
-            invitees = [
-                {
-                    "mobile": mobile(each),
-                    "userName": rng.choice(["Sam", "Alex"]),
-                    "permission": rng.choice(["Full", "Always"]),
-                }
-                for each in named[len(gone) :]
-            ]
-            devices = rng.choice([[GATE], [GATE, PANEL]])
-            parts.append(
-                part(
-                    f"batch-{revision}",
-                    revision,
-                    invitees,
-                    part=number + 1,
-                    parts=count,
-                    deviceIds=devices if number == 0 else parts[-1]["deviceIds"],
-                    revocations=[{"mobile": mobile(each)} for each in gone],
-                )
-            )
-    parts += rng.sample(parts, len(parts) // 5)
-    # Out of order, but not by more than a broker or a cloud that sends in parallel would mix them up.
-    return [each for _, each in sorted(enumerate(parts), key=lambda numbered: numbered[0] + rng.uniform(0, 12))]
+    parts = [
+        each for revision in range(1, batches + 1) for each in _batch(rng, revision, rng.sample(range(POOL), people))
+    ]
+    # Not much later than it was meant to be, as where a cloud or a broker sends several at a time.
+    placed = [(place + rng.uniform(0, 12), each) for place, each in enumerate(parts)]
+    placed += [(place + rng.uniform(0, 24), each) for place, each in rng.sample(placed, len(placed) // 5)]
+    return [each for _, each in sorted(placed, key=itemgetter(0))]
+
+
+def _batch(rng: Random, revision: int, chosen: Sequence[int]) -> Iterator[Document]:
+    count = rng.randint(1, 3)
+    devices = rng.choice([[GATE], [GATE, PANEL]])
+    for number in range(count):
+        named = chosen[number::count]
+        gone = rng.randint(0, len(named) // 3)
+        yield part(
+            f"batch-{revision}",
+            revision,
+            [_invitee(rng, each) for each in named[gone:]],
+            part=number + 1,
+            parts=count,
+            deviceIds=devices,
+            revocations=[{"mobile": mobile(each)} for each in named[:gone]],
+        )
+
+
+def _invitee(rng: Random, number: int) -> Document:
+    name, permission = rng.choice(["Sam", "Alex"]), rng.choice(["Full", "Always"])
+    return {"mobile": mobile(number), "userName": name, "permission": permission}
 
 
 @dataclass(slots=True)
-class _Judge:
+class Judge:
     """The list as it must be, by device and mobile: the revision that spoke last, and the user, None once revoked."""
 
     rows: dict[tuple[str, str], tuple[int, Document | None]] = field(default_factory=dict)
@@ -95,7 +95,7 @@ def anomalies(
     said = [message for _, message in sorted(reports.items())]
     receipts = [message.says for message in said if message.leaf == "receipts"]
     results = _results(message.says for message in said if message.leaf == "statuses")
-    judge = _Judge()
+    judge = Judge()
     return [
         *_numbers(reports),
         *_receipts(parts, receipts),
@@ -139,7 +139,7 @@ def _outcomes(
     parts: Mapping[tuple[str, int], Document],
     receipts: Sequence[Document],
     results: Mapping[tuple[str, int], Sequence[Document]],
-    judge: _Judge,
+    judge: Judge,
 ) -> Iterator[str]:
     """Every (part, item, device) has exactly the result of one application, and the counts are of these."""
     for receipt in receipts:
@@ -157,7 +157,7 @@ def _outcomes(
         yield f"{key}, which nobody sent, has results"
 
 
-def _list(judge: _Judge, users: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _list(judge: Judge, users: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     expected = {
         (device, number): (revision, user["userName"], user["permission"], "Pending")
         for (device, number), (revision, user) in judge.rows.items()
@@ -172,7 +172,7 @@ def _list(judge: _Judge, users: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"user {key} is {found.get(key)}, and should be {expected.get(key)}"
 
 
-def _digests(judge: _Judge, digests: Mapping[str, str]) -> Iterator[str]:
+def _digests(judge: Judge, digests: Mapping[str, str]) -> Iterator[str]:
     for device, said in digests.items():
         words = [
             sha256(f"{number}|{revision}".encode()).digest()[:8]

@@ -87,6 +87,23 @@ async def test_failing_writes_acknowledge_nothing_until_they_succeed(mosquitto: 
         await healed(cloud, agent, sent)
 
 
+async def test_agent_leaves_in_time_although_nothing_can_be_stored(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """The parts come again after the next start; the count of a flood that it wanted to tell is all that is lost."""
+    async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
+        await cloud.send(b"junk", b"junk", b"junk")
+        await cloud.outcome(None, "rejected")
+        _, most = resource.prlimit(agent.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, (32 << 10, most))
+        sent = large_parts()
+        await cloud.send(*sent)
+        await cloud.sees(storage="degraded")
+        assert await agent.stop(within_s=5) == exits.OK
+
+        await agent.online(cloud)
+        await cloud.settles(*sent)
+        assert len(agent.logged("part.applied")) == len(sent)
+
+
 async def test_locked_store_is_waited_for(mosquitto: Mosquitto, tmp_path: Path) -> None:
     """Somebody looks at the store with a tool of their own, and forgets the transaction they began."""
     async with gateway(tmp_path, mosquitto.port) as (agent, cloud):

@@ -135,6 +135,20 @@ async def test_parts_out_of_order_twice_and_interleaved_make_one_list(agent: Age
     await drawn(cloud, {number: revision for number, (revision, _) in users.items()})
 
 
+async def test_part_again_brings_its_results_again_under_their_old_numbers(cloud: Cloud) -> None:
+    sent = part("b-1", 1, people(range(3)))
+    await cloud.send(sent)
+    await cloud.outcome("b-1", "complete")
+    before = len(cloud.heard)
+
+    await cloud.send(sent)
+    receipt = await cloud.outcome("b-1", "applied", "replayed", number=1)
+    assert receipt["counts"] == {"added": 3}
+    again = await until(lambda: [each for each in cloud.heard[before:] if each.leaf == "statuses"])
+    assert [each.says["reportId"] for each in again] == [2]
+    assert receipt["reportId"] == 4
+
+
 async def test_ten_thousand_people_land_and_are_accounted_for(agent: Agent, cloud: Cloud) -> None:
     sent = [part("all", 1, people(range(n * 400, n * 400 + 400)), part=n + 1, parts=25) for n in range(25)]
     await cloud.send(*sent)

@@ -15,26 +15,25 @@ MOMENTS = [NOON + hours * HOUR for hours in (-2, 0, 1, 2, 3, 5)]
 OFFICE_HOURS = [{"days": ["mon", "tue"], "from": "09:00", "until": "17:00"}]
 NIGHTS = [{"days": ["fri"], "from": "22:00", "until": "06:00"}, {"days": ["sat"], "from": "20:00", "until": "06:00"}]
 SCHEDULES = [OFFICE_HOURS, NIGHTS, NIGHTS[::-1], [{"days": ["tue", "mon"], "from": "09:00", "until": "17:00"}]]
-BAD_SCHEDULES = [[], "weekdays", [{"days": ["someday"], "from": "09:00", "until": "17:00"}], [{"days": ["mon"]}]]
+BAD_SCHEDULES: list[Any] = [[], "weekdays", [{"days": ["someday"], "from": "09:00", "until": "17:00"}], [{"days": ["mon"]}]]
 
 moments = st.none() | st.sampled_from(MOMENTS)
 mobiles = st.sampled_from(sorted(NUMBERS))
 schedules = st.none() | st.sampled_from(SCHEDULES)
-permissions = st.sampled_from(["Always", "Always", "Owner", "Temporary", "Repeat"])
-maybe = st.none() | st.booleans()
+maybe = st.sampled_from([True, False, None])
 names = st.sampled_from(["Thandi", " Thandi ", "Zoe\u0308", "Zo\u00eb"])
 
-LOOSE: Document = {
+LOOSE: dict[str, st.SearchStrategy[Any]] = {
     "notes": st.sampled_from(["Unit 4", "Unit 5 ", "", None]),
-    "accepted": maybe,
+    "accepted": st.just(True) | maybe,
     "wifi": maybe,
     "units": st.sampled_from([["4"], ["4", "4B"], [], None]),
-    "permission": st.none() | permissions,
+    "permission": st.sampled_from(["Owner", "Owner", "Owner", "Always", "Temporary", "Repeat", None]),
     "startDate": moments,
     "endDate": moments,
     "schedule": schedules,
 }
-FAULTS = [
+FAULTS: list[Document] = [
     {"userName": "  "},
     {"userName": None},
     {"userName": "x" * 101},
@@ -51,57 +50,71 @@ FAULTS = [
     *({"permission": "Repeat", "schedule": schedule} for schedule in BAD_SCHEDULES),
     {"permission": "Temporary", "startDate": MOMENTS[4], "endDate": MOMENTS[1]},
 ]
+NOBODY = [None, 5, "082 451 1234", []]
 
 
 @st.composite
 def people(draw: st.DrawFn) -> Any:
     """An invitee, mostly a good one."""
-    kind = draw(st.integers(0, 29))
-    if kind == 0:
-        return draw(st.sampled_from([None, 5, "082 451 1234", []]))
     invitee: Document = {"userName": draw(names), "mobile": draw(mobiles)}
-    invitee |= {name: draw(LOOSE[name]) for name in draw(st.sets(st.sampled_from(sorted(LOOSE)), max_size=3))}
-    if kind < 5:
-        invitee |= draw(st.sampled_from(FAULTS))
-    return invitee | ({"shoeSize": 44} if kind == 29 else {})
+    for name in draw(st.lists(st.sampled_from(sorted(LOOSE)), max_size=2, unique=True)):
+        invitee[name] = draw(LOOSE[name])
+    if draw(st.integers(1, 20)) == 7:
+        return draw(st.sampled_from([invitee | fault for fault in FAULTS] + NOBODY))
+    return invitee
 
 
 revocations = st.one_of(
-    *[mobiles.map(lambda mobile: {"mobile": mobile})] * 5, st.sampled_from([{}, {"mobile": UNUSABLE[0]}, "gone"])
+    *[mobiles.map(lambda mobile: {"mobile": mobile})] * 7, st.sampled_from([{}, {"mobile": UNUSABLE[0]}, "gone"])
 )
+PLACES = [*[[GATE]] * 4, [GATE, PANEL], [PANEL, GATE], [PANEL], [GATE, STRANGER, GATE]]
 
 
 @st.composite
 def batches(draw: st.DrawFn, number: int) -> list[Document]:
     """The parts of a batch."""
-    parts = draw(st.integers(1, 3))
+    count = draw(st.integers(1, 3))
     header: Document = {
         "batchId": f"batch-{number}",
         "gatewayId": "gw-1",
-        "revision": draw(st.integers(1, 7)),
-        "parts": parts,
-        "mode": draw(st.sampled_from(["merge", "replace"])),
-        "deviceIds": draw(st.sampled_from([[GATE], [GATE], [PANEL, GATE], [GATE, STRANGER, PANEL, GATE], [STRANGER]])),
-        "permission": draw(st.sampled_from(["Always", "Always", "Owner", "Temporary", "Repeat", "Guest", None])),
+        "revision": 1,
+        "parts": count,
+        "mode": draw(st.sampled_from(["merge", "replace", "replace"])),
+        "deviceIds": draw(st.sampled_from(PLACES)),
+        "permission": draw(st.sampled_from([*["Always"] * 6, "Owner", "Temporary", "Temporary", "Repeat", "Guest", None])),
         "startDate": draw(moments),
         "endDate": draw(moments),
         "schedule": draw(schedules),
         "inviteExpiresAt": draw(moments),
-        "invitedBy": draw(st.none() | st.sampled_from(["+27824511234", "office"])),
+        "invitedBy": draw(st.sampled_from(["+27824511234", "office", None])),
     }
     said = [
         {
             "part": part,
-            "invitees": draw(st.lists(people(), max_size=4)),
-            "revocations": draw(st.lists(revocations, max_size=1 if part % 2 else 3)),
+            "invitees": draw(st.lists(people(), min_size=1, max_size=5)),
+            "revocations": draw(st.lists(revocations, max_size=draw(st.sampled_from([0, 0, 1, 3])))),
         }
-        for part in range(1, parts + 1)
+        for part in range(1, count + 1)
     ]
     return [header | each for each in said]
 
 
+@st.composite
+def campaigns(draw: st.DrawFn) -> list[Document]:
+    """The parts of a few batches; some are the list of an earlier one, sent again as it was or with one more change."""
+    revisions = draw(st.lists(st.integers(1, 9), min_size=2, max_size=5, unique=draw(st.integers(1, 8)) != 5))
+    known: list[list[Document]] = []
+    for number, revision in enumerate(revisions):
+        if not known or draw(st.booleans()):
+            batch = draw(batches(number))
+        else:
+            change: list[Document] = [{}, {"mode": "replace"}, {"permission": "Tenant"}, {"invitedBy": "caretaker"}]
+            batch = [part | draw(st.sampled_from(change)) for part in draw(st.sampled_from(known))]
+        known.append([part | {"batchId": f"batch-{number}", "revision": revision} for part in batch])
+    return [part for batch in known for part in batch]
+
+
 TWISTS: list[Document] = [
-    *[{}] * 12,
     {"issuedAt": NOON},
     {"expiresAt": MOMENTS[0]},
     {"expiresAt": MOMENTS[-1]},
@@ -112,11 +125,13 @@ TWISTS: list[Document] = [
     {"batchId": "batch-0"},
     {"deviceIds": [GATE, PANEL]},
     {"invitees": [], "revocations": []},
+    {"invitees": None, "revocations": None},
     {"permission": "Full"},
     {"newField": {"of": "tomorrow"}},
     {"gatewayId": "gw-2"},
     {"revision": None},
 ]
+UNREADABLE = [b"", b"{", b"[]", b"\xff", b'"part"']
 
 
 class Step(NamedTuple):
@@ -135,30 +150,46 @@ class History(NamedTuple):
     users: int
     steps: list[Step]
 
+    @property
+    def payloads(self) -> list[bytes]:
+        """All messages, in order."""
+        return [payload for step in self.steps if step.name == "deliver" for payload in step.arguments[0]]
+
+
+@st.composite
+def messages(draw: st.DrawFn, parts: list[Document]) -> list[bytes]:
+    """Every part in some order, some twice, some twisted, and some rubbish in between."""
+    sent = [*draw(st.permutations(parts)), *draw(st.lists(st.sampled_from(parts), max_size=5))]
+    twisted = [
+        part | (draw(st.sampled_from(TWISTS)) if draw(st.integers(1, 8)) == 5 else {})
+        for part in draw(st.permutations(sent))
+    ]
+    rubbish = draw(st.lists(st.sampled_from(UNREADABLE), max_size=1))
+    return [*map(orjson.dumps, twisted), *rubbish]
+
 
 @st.composite
 def histories(draw: st.DrawFn) -> History:
     """A few batches, delivered in any order, any number of times, with time and people in between."""
-    known = [part for number in range(draw(st.integers(1, 4))) for part in draw(batches(number))]
-
-    @st.composite
-    def messages(draw: st.DrawFn) -> bytes:
-        if draw(st.integers(0, 39)) == 0:
-            return draw(st.sampled_from([b"", b"{", b"[]", b"\xff", b'"part"']))
-        return orjson.dumps(draw(st.sampled_from(known)) | draw(st.sampled_from(TWISTS)))
-
-    deliver = st.tuples(st.lists(messages(), min_size=1, max_size=6))
-    others = {
-        "accept": st.tuples(st.sampled_from([GATE, PANEL]), st.sampled_from(sorted(set(NUMBERS.values())))),
-        "confirm": st.tuples(st.sampled_from(sorted({part["batchId"] for part in known}))),
+    parts = draw(campaigns())
+    batch_ids = sorted({part["batchId"] for part in parts})
+    incidents = {
+        "accept": st.tuples(st.sampled_from([GATE, GATE, PANEL]), st.sampled_from(sorted(set(NUMBERS.values())))),
+        "confirm": st.tuples(st.sampled_from(batch_ids)),
         "expire": st.just(()),
         "remind": st.just(()),
     }
-    names = st.sampled_from(["deliver"] * 6 + sorted(others))
-    steps = []
-    for name in draw(st.lists(names, min_size=1, max_size=8)):
-        arguments = draw(deliver if name == "deliver" else others[name])
-        steps.append(Step(name, draw(st.sampled_from([0, 0, 0, 1, HOUR, 4 * HOUR])), arguments))
-    places = st.integers(1, 4)
+    rest, steps = draw(messages(parts)), []
+    while rest:
+        together = draw(st.integers(1, 6))
+        steps.append(Step("deliver", draw(pauses), (rest[:together],)))
+        rest = rest[together:]
+        if draw(st.booleans()):
+            name = draw(st.sampled_from(sorted(incidents)))
+            steps.append(Step(name, draw(pauses), draw(incidents[name])))
+    places = st.integers(1, 6)
     devices = {GATE: DeviceRule("fluss+", draw(places)), PANEL: DeviceRule("intercom", draw(places))}
     return History(devices, draw(st.sampled_from([0.0, 0.5, 0.5, 1.0])), draw(st.integers(0, 2)), steps)
+
+
+pauses = st.sampled_from([0, 0, 0, 1, HOUR, 4 * HOUR])
