@@ -79,6 +79,8 @@ class Answers:
     async def _acknowledge(transaction: Transaction, command: CommandMessage) -> dict[str, Any]:
         if command.epoch is None:
             raise Unusable(CommandRefusal.SCHEMA, "epoch: report numbers mean nothing without it")
+        if command.through_report is None and command.through_event is None:
+            raise Unusable(CommandRefusal.SCHEMA, "acknowledge names throughReport, or throughEvent")
         if command.through_report is not None:
             await outbox.acknowledged(transaction, command.through_report)
         return {"throughReport": command.through_report}
@@ -91,6 +93,8 @@ class Answers:
                 raise Unusable(CommandRefusal.UNKNOWN_BATCH, f"no batch {command.batch_id!r} is known here")
             return {"reports": count}
         if command.from_report is not None:
+            if command.epoch is None:
+                raise Unusable(CommandRefusal.SCHEMA, "epoch: report numbers mean nothing without it")
             first, last = command.from_report, command.through_report
             return {"reports": await outbox.ask_again(transaction, first, first if last is None else last)}
         if command.from_event is not None:

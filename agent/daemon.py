@@ -32,17 +32,22 @@ from agent.vault import Vault
 from protocol.codec import Limits
 from protocol.mobile import Numbers
 from protocol.topics import Topics
-from storage.database import Database, Reader, SchemaFault, StorageFault
+from storage.database import GLIMPSE_S, Database, Reader, SchemaFault, StorageFault
 from storage.merge import Device
 from storage.replace import Guard
 from storage.store import enroll, latest
 
 log = structlog.get_logger()
 
+LOOKS: Final = 20
+LOOK_S: Final = 0.05
+
 SWITCH_S: Final = 0.0005
 """How long one thread may keep the interpreter from another: the gate is answered while a list is written."""
 
-DRAIN_S: Final = 1.0
+LEAVE_S: Final = 4.5
+
+DRAIN_S: Final = 0.5
 """What was just applied gets this long to be reported before the daemon leaves."""
 
 
@@ -62,6 +67,12 @@ def run(config: Config) -> int:
     except (StorageFault, SchemaFault, OSError) as error:
         log.error("store.unusable", error=str(error))  # noqa: TRY400 -- the disk's trouble, not ours
         return exits.IO
+    except ExceptionGroup as group:
+        faults, bugs = group.split((StorageFault, OSError))
+        if faults is None or bugs is not None:
+            raise
+        log.error("store.unusable", error=str(faults.exceptions[0]))  # noqa: TRY400 -- the same, met by a task
+        return exits.IO
     return exits.OK
 
 
@@ -75,7 +86,7 @@ async def _serve(config: Config) -> None:
         epoch = secrets.token_hex(4)
         numbers = await database.transact(lambda store: enroll(store, epoch, [each.id for each in config.devices]))
         devices = {each.id: Device(numbers[each.id], each.id, each.kind, each.max_users) for each in config.devices}
-        reader = Reader(path)
+        reader = Reader(path, GLIMPSE_S)
         clock = Clock(floor_ms=latest(reader), trusted=config.clock.trust == "system")
         vault = Vault(database, reader, devices, clock, rng)
         presence = Presence(
@@ -114,6 +125,7 @@ async def _serve(config: Config) -> None:
         for listener in (reporter.wake, presence.changed, upkeep.changed):
             vault.on_change(listener)
         log.info("agent.started", gateway_id=config.gateway_id, devices=len(devices), clock=clock.state().value)
+        presence.document()
         _settle_memory()
         stop = _stopped()
         async with asyncio.TaskGroup() as tasks:
@@ -131,9 +143,9 @@ async def _serve(config: Config) -> None:
             notify("READY=1")
             await stop.wait()
             notify("STOPPING=1")
+            asyncio.get_running_loop().call_later(LEAVE_S, _abandon)
             await _end(working)
-            with suppress(TimeoutError):  # a sick disk would keep it trying
-                await asyncio.wait_for(intake.tell_repeats(all_of_them=True), DRAIN_S)
+            await intake.tell_repeats(leaving=True)
             await reporter.drain(DRAIN_S)
             await _end(telling)
             await presence.farewell(link)
@@ -148,6 +160,12 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
+
+
+def _abandon() -> None:
+    """Whatever still hangs, a disk most likely: the store is as after a power cut, which costs it nothing."""
+    log.error("agent.abandoned", after_s=LEAVE_S)
+    os._exit(exits.IO)
 
 
 def _address(config: Config) -> Address:
@@ -193,8 +211,11 @@ def _locked(state_dir: Path) -> Iterator[None]:
     os.umask(0o077)
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state_dir / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Occupied from error
+        for _ in range(LOOKS):  # `fluss-agent status` may be looking at this moment
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(LOOK_S)
+        else:
+            raise Occupied
         yield

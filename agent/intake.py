@@ -1,7 +1,8 @@
 """Receive, decode, validate, apply, acknowledge; then report. This page is the product."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
@@ -17,6 +18,7 @@ from agent.repeats import Repeats
 from agent.vault import Vault
 from protocol.codec import Limits, Refused, decode, oversized
 from protocol.mobile import Numbers
+from protocol.reports import MAX_MESSAGE
 from protocol.topics import Topics
 from protocol.validate import Roll, validate
 from protocol.vocabulary import Verdict
@@ -31,7 +33,7 @@ GROUP_BYTES: Final = 4 << 20
 GROUP_ITEMS: Final = 16_000
 """What may share a commit. It bounds the memory of an import, and how long a command waits for the group in hand."""
 
-FINISH_S: Final = 3.0
+FINISH_S: Final = 1.5
 """A group in hand gets this long when the daemon is told to stop."""
 
 
@@ -79,6 +81,7 @@ class Intake:
             except asyncio.CancelledError:
                 await asyncio.wait([group], timeout=FINISH_S)
                 group.cancel()
+                await asyncio.wait([group], timeout=FINISH_S)
                 raise
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
@@ -97,64 +100,80 @@ class Intake:
     async def _invites(self, deliveries: Sequence[Delivery]) -> None:
         """Parts that wait together share commits of bounded size."""
         waiting: list[Delivery] = []
-        group: list[Roll | Refused] = []
-        origins: list[str] = []
+        group: list[_Judged] = []
         items = 0
         for delivery in deliveries:
-            digest = delivery.sha256 or sha256(delivery.payload or b"").hexdigest()
-            if digest in origins or items >= GROUP_ITEMS:  # what becomes of the first decides about the same again
-                await self._commit(group, origins, waiting)
-                waiting, group, origins, items = [], [], [], 0
             waiting.append(delivery)
-            if digest in self._repeats:
-                self._repeats.count(digest)
-                continue
-            judged = self._judge(delivery, digest)
-            group.append(judged)
-            origins.append(digest)
-            items += judged.items * len(judged.part.device_ids) if isinstance(judged, Roll) else 1
+            judged = await self._judge(delivery)
+            if judged is not None:
+                group.append((delivery, judged))
+                items += judged.items * len(judged.part.device_ids) if isinstance(judged, Roll) else 1
+            if items >= GROUP_ITEMS:
+                await self._commit(group, waiting)
+                waiting, group, items = [], [], 0
+        await self._commit(group, waiting)
+
+    async def _judge(self, delivery: Delivery) -> Roll | Refused | None:
+        """Decode and validate one part; None for what was refused a moment ago, which is only counted."""
+        digest = _digest(delivery)
+        if digest in self._repeats:
+            self._repeats.count(digest)
+            return None
+        if delivery.size > MAX_MESSAGE:  # larger than senders make them: not on the loop, which has a gate to answer
+            judged = await asyncio.to_thread(self._understood, delivery)
+        else:
+            judged = self._understood(delivery)
             await asyncio.sleep(0)  # the gate is answered between parts
-        await self._commit(group, origins, waiting)
+        if isinstance(judged, Refused):
+            self._repeats.refused(digest, judged, self._vault.now())
+        return judged
 
-    def _judge(self, delivery: Delivery, digest: str) -> Roll | Refused:
-        """Decode and validate one part."""
+    def _understood(self, delivery: Delivery) -> Roll | Refused:
         if delivery.payload is None:
-            return oversized(delivery.size, digest, self._rules.limits)
+            return oversized(delivery.size, _digest(delivery), self._rules.limits)
         part = decode(delivery.payload, self._rules.gateway_id, self._rules.limits)
-        if isinstance(part, Refused):
-            self._quarantine.keep(delivery.payload, digest, self._vault.now())
-            return part
-        return validate(part, self._numbers)
+        return part if isinstance(part, Refused) else validate(part, self._numbers)
 
-    async def _commit(
-        self, group: Sequence[Roll | Refused], digests: Sequence[str], deliveries: Sequence[Delivery]
-    ) -> None:
+    async def _commit(self, group: Sequence["_Judged"], deliveries: Sequence[Delivery]) -> None:
         """Apply a group in one transaction, then acknowledge what brought it."""
         if group:
-            for applied, digest in zip(await self._apply(group), digests, strict=True):
-                self._log(applied)
-                if applied.refused is not None:
-                    self._repeats.refused(digest, applied.refused, self._vault.now())
+            started = time.monotonic()
+            outcomes = await self._apply([judged for _, judged in group])
+            for (delivery, _), applied in zip(group, outcomes, strict=True):
+                if applied.refused is not None and delivery.payload is not None:
+                    self._quarantine.keep(delivery.payload, _digest(delivery), self._vault.now())
+                _log(applied)
+            log.info("group.applied", parts=len(group), ms=round((time.monotonic() - started) * 1000))
         for delivery in deliveries:
             delivery.acknowledge()
         await self._vault.settle()
 
     async def _apply(self, group: Sequence[Roll | Refused]) -> list[Applied]:
+        return await self._vault.commit(self._work(group))
+
+    def _work(self, group: Sequence[Roll | Refused]) -> Callable[[Transaction], Awaitable[list[Applied]]]:
         async def work(transaction: Transaction) -> list[Applied]:
             return await apply(transaction, group, self._vault.devices, self._rules.guard, self._vault.now())
 
-        return await self._vault.commit(work)
+        return work
 
-    async def tell_repeats(self, *, all_of_them: bool = False) -> None:
-        """Receipt the floods of equal refusals that have ended."""
-        ended = list(self._repeats.ended(None if all_of_them else self._vault.now()))
+    async def tell_repeats(self, *, leaving: bool = False) -> None:
+        """Receipt the floods of equal refusals that have ended; before leaving all of them, if the disk lets us."""
+        ended = list(self._repeats.ended(None if leaving else self._vault.now()))
         if ended:
-            await self._apply(ended)
+            await (self._vault.attempt if leaving else self._vault.commit)(self._work(ended))
 
-    @staticmethod
-    def _log(applied: Applied) -> None:
-        if applied.refused is not None:
-            log.warning("part.rejected", batch_id=applied.batch_id, part=applied.part, code=applied.refused.code.value)
-        else:
-            event = "part.applied" if applied.verdict is Verdict.APPLIED else "part.replayed"
-            log.info(event, batch_id=applied.batch_id, part=applied.part, **applied.counts)
+
+_Judged = tuple[Delivery, Roll | Refused]
+
+
+def _digest(delivery: Delivery) -> str:
+    return delivery.sha256 or sha256(delivery.payload or b"").hexdigest()
+
+
+def _log(applied: Applied) -> None:
+    if applied.refused is not None:
+        log.warning("part.rejected", batch_id=applied.batch_id, part=applied.part, code=applied.refused.code.value)
+        return
+    event = "part.applied" if applied.verdict is Verdict.APPLIED else "part.replayed"
+    log.info(event, batch_id=applied.batch_id, part=applied.part, users=sum(applied.counts.values()), **applied.counts)

@@ -27,7 +27,7 @@ SETTLE_S: Final = 0.2
 """A change is told once what follows from it has followed: the reports of a part are sent by then."""
 
 NOTE_EVERY_S: Final = 1.0
-FAREWELL_S: Final = 1.0
+FAREWELL_S: Final = 0.5
 _NO_LIST: Final = DeviceState(0, 0, 0, 0, 0, 0)
 
 

@@ -52,6 +52,8 @@ class Reporter:
         self._underway: deque[int] = deque()
         self._taken: set[int] = set()
         self._resent: set[int] = set()
+        self._again: tuple[int, int] | None = None
+        """Which request is being answered, and the next report of it."""
         self._replied: set[int] = set()
 
     def wake(self) -> None:
@@ -78,9 +80,9 @@ class Reporter:
                 self._wake.set()
                 await asyncio.sleep(PAUSE_S)  # the link notices its end in its own time
             except* StorageFault as faults:
-                log.warning("outbox.read_failed", error=str(faults.exceptions[0]))
+                log.debug("outbox.read_failed", error=str(faults.exceptions[0]))
                 self._wake.set()
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(self._vault.pause())
 
     async def drain(self, within_s: float) -> None:
         """Wait until everything is sent, but no longer than that."""
@@ -148,19 +150,19 @@ class Reporter:
             self._sent = self._underway.popleft()
 
     async def _resend(self) -> int:
-        """Send again what was asked for, one request at a time."""
-        for resend in outbox.resends(self._vault.reader):
-            if resend.number not in self._resent:
-                await self._send(self._again(resend.first, resend.last))
-                self._resent.add(resend.number)
-                return 1
-        return 0
-
-    def _again(self, first: int, last: int) -> Iterator[_Outgoing]:
-        while stored := outbox.reports(self._vault.reader, first, last, READ_AT_ONCE):
-            for report in stored:
-                yield self._written(report, lambda: None)
-            first = stored[-1].number + 1
+        """Send again what was asked for, some messages at a time: what is new goes before it, also in between."""
+        resend = outbox.next_resend(self._vault.reader, max(self._resent, default=0))
+        if resend is None or resend.after > self._sent:
+            return 0
+        if self._again is None or self._again[0] != resend.number:
+            self._again = (resend.number, resend.first)
+        stored = outbox.reports(self._vault.reader, self._again[1], resend.last, READ_AT_ONCE)
+        if stored:
+            await self._send(self._written(report, lambda: None) for report in stored)
+            self._again = (resend.number, stored[-1].number + 1)
+        if not stored or stored[-1].number == resend.last:
+            self._resent.add(resend.number)
+        return 1
 
     def _written(self, report: Report, taken: Callable[[], None]) -> _Outgoing:
         """A report as the wire carries it: the same bytes every time."""

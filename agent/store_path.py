@@ -67,4 +67,4 @@ def _require_schema(path: Path, version: int) -> None:
 
 
 def _none_yet(path: Path) -> click.ClickException:
-    return click.ClickException(f"{path}: there is no list yet; start the gateway with this configuration first")
+    return click.ClickException(f"{path}: there is no list yet; start the gateway first (systemctl start fluss-agent)")

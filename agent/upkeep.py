@@ -16,6 +16,7 @@ log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 30.0
 PRUNE_EVERY_S: Final = 3600.0
+PRUNE_AFTER_REPORTS: Final = 1_000
 REPORTS_BYTES: Final = 64 << 20
 LEDGER_DAYS: Final = 400
 _DAY_MS: Final = 86_400_000
@@ -38,14 +39,15 @@ class Upkeep:
     async def run(self) -> None:
         """Expire, remind and prune until cancelled."""
         loop = asyncio.get_running_loop()
-        prune_at = loop.time()
+        prune_at, pruned_at = loop.time(), 0
         while True:
             self._changed.clear()
             try:
                 await self._expire()
                 await self._remind()
-                if loop.time() >= prune_at:
-                    prune_at = loop.time() + PRUNE_EVERY_S
+                newest = outbox.position(self._vault.reader).newest
+                if loop.time() >= prune_at or newest - pruned_at > PRUNE_AFTER_REPORTS:
+                    prune_at, pruned_at = loop.time() + PRUNE_EVERY_S, newest
                     await self._prune()
                 wait_s = self._until_next()
             except StorageFault as fault:

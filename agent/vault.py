@@ -57,6 +57,10 @@ class Vault:
                 self._tell()
                 return result
 
+    def pause(self) -> float:
+        """Seconds to wait before a disk that failed is asked again."""
+        return self._rng.uniform(RETRY_S, RETRY_AT_MOST_S / 3)
+
     async def attempt(self, work: Callable[[Transaction], Awaitable[T]]) -> T | None:
         """Run `work` in a transaction once; None where the disk did not let it. For what can wait for another time."""
         try:
@@ -77,8 +81,8 @@ class Vault:
     def _ill(self, fault: StorageFault) -> None:
         if self.fault is None:
             log.error("storage.degraded", error=str(fault))
-        self.fault = str(fault)
-        self._tell()
+            self.fault = str(fault)
+            self._tell()
 
     def _well(self) -> None:
         if self.fault is not None:

@@ -124,7 +124,8 @@ def _part(document: object, gateway_id: str, limits: Limits) -> Part | Refused:
 
 
 def _content(envelope: Envelope, device_ids: tuple[str, ...], invitees: list[Any], revocations: list[Any]) -> bytes:
-    said = [
+    """The hash of what the part says: left out, null and `accepted: false` are the same, and so is any order."""
+    said: list[Any] = [
         sorted(device_ids),
         envelope.permission,
         envelope.start_date,
@@ -135,7 +136,19 @@ def _content(envelope: Envelope, device_ids: tuple[str, ...], invitees: list[Any
         _known(invitees, INVITEE_FIELDS),
         _known(revocations, REVOCATION_FIELDS),
     ]
-    return sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest()
+    text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    if b":null" in text or b'"accepted":false' in text:
+        said[-2:] = [[_said(item) for item in items] for items in said[-2:]]
+        text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    return sha256(text).digest()
+
+
+def _said(item: Any) -> Any:  # noqa: ANN401 -- whatever the sender wrote
+    if not isinstance(item, dict):
+        return item
+    return {
+        name: value for name, value in item.items() if value is not None and not (name == "accepted" and value is False)
+    }
 
 
 def _known(items: list[Any], fields: frozenset[str]) -> list[Any]:

@@ -22,7 +22,9 @@ MAX_PARTS = 10_000
 
 MAX_UNITS = 100
 
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""Without control characters: SQLite's JSON functions end a text at NUL, and no person can read the others."""
+
 Instant = Annotated[int, Field(ge=0, le=LAST_INSTANT)]
 Revision = Annotated[int, Field(ge=1, le=MAX_REVISION)]
 PartNumber = Annotated[int, Field(ge=1, le=MAX_PARTS)]

@@ -34,7 +34,7 @@ class Run(NamedTuple):
 
     def wire_bytes(self) -> int:
         """An upper bound of what the run takes on the wire."""
-        each = _PLAIN_RESULT + len(self.device_id) + len(self.outcome) + len(self.status or "null")
+        each = _PLAIN_RESULT + len(orjson.dumps(self.device_id)) + len(self.outcome) + len(self.status or "null")
         extras = [extra for extra in (self.reason, self.error, self.warnings) if extra is not None]
         return len(self.mobiles) * (each + (len(orjson.dumps(extras)) + 40 if extras else 0))
 

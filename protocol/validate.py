@@ -71,8 +71,9 @@ def validate(part: Part, numbers: Numbers) -> Roll:
     """Judge every item of `part`; never raises for what a sender wrote."""
     faults: dict[int, ItemFault] = {}
     rows: list[Invitee | None] = _invitees.validate_python(part.invitees)
+    composed = is_normalized("NFC", "\n".join([f"{row['userName']}{row.get('notes')}" for row in rows if row]))
     for item, row in enumerate(rows):
-        if row is None:
+        if row is None or not (composed or _is_composed(row)):
             rows[item] = _mended(part.invitees[item], item, faults)
     written = [row["mobile"] if row else _mobile_text(raw) for row, raw in zip(rows, part.invitees, strict=True)]
 
@@ -105,22 +106,18 @@ def _people(
     part: Part, rows: list[Invitee | None], mobiles: list[int | None], faults: dict[int, ItemFault]
 ) -> list[Person]:
     default = terms_of(part.permission, part.start_date, part.end_date, part.schedule)
-    good = [row for row in rows if row]
-    texts = [row["userName"] for row in good] + [row.get("notes") or "" for row in good]
-    composed = is_normalized("NFC", "\n".join(texts))
-    some_own = not TERM_FIELDS.isdisjoint(set().union(*good))
+    some_own = not TERM_FIELDS.isdisjoint(set().union(*[row for row in rows if row]))
     people = []
     for item, (row, mobile) in enumerate(zip(rows, mobiles, strict=False)):
         if row is None or mobile is None or item in faults:
             continue
         own = some_own and not TERM_FIELDS.isdisjoint(row)
-        name, notes = row["userName"], row.get("notes")
         people.append(
             Person(
                 item,
                 mobile,
-                name if composed else normalize("NFC", name),
-                notes if composed or notes is None else normalize("NFC", notes),
+                row["userName"],
+                row.get("notes"),
                 row.get("units"),
                 row.get("wifi"),
                 row.get("accepted") is True,
@@ -141,6 +138,10 @@ def _own_terms(part: Part, row: Invitee) -> Terms | TermsFault:
         part.end_date if ends_at is None else ends_at,
         part.schedule if schedule is None else schedule,
     )
+
+
+def _is_composed(row: Invitee) -> bool:
+    return is_normalized("NFC", row["userName"]) and is_normalized("NFC", row.get("notes") or "")
 
 
 _NOT_AN_OBJECT = ItemFault(Fault.SCHEMA, None, "an item is a JSON object")

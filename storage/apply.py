@@ -13,7 +13,7 @@ from itertools import groupby
 from protocol.codec import Refused
 from protocol.reports import Receipt, Run
 from protocol.validate import Roll
-from protocol.vocabulary import Mode, Outcome, Verdict
+from protocol.vocabulary import Mode, Outcome, Status, Verdict
 from storage import userlist
 from storage.changes import expire_due
 from storage.database import Transaction
@@ -50,7 +50,7 @@ async def apply(
     await expire_due(transaction, now, desk)
     ledger = await Ledger.open(transaction, [each.part for each in group if isinstance(each, Roll)], now)
     outcomes: list[Applied] = []
-    admitted: list[tuple[Roll, Batch]] = []
+    admitted: list[tuple[Roll, Admitted]] = []
 
     async def settle() -> None:
         outcomes.extend(await _settle(transaction, admitted, ledger, devices, desk, now))
@@ -63,10 +63,10 @@ async def apply(
             continue
         step = ledger.admit(each.part)
         if isinstance(step, Admitted):
-            if admitted and _apart(admitted[-1][1], step.batch):
+            if admitted and _apart(admitted[-1][1].batch, step.batch):
                 await settle()
-            admitted.append((each, step.batch))
-            if step.completes:
+            admitted.append((each, step))
+            if step.completes and step.batch.mode is Mode.REPLACE:
                 await settle()
                 await finish(transaction, step.batch, devices, guard, desk, now)
             continue
@@ -85,7 +85,7 @@ def _apart(batch: Batch, other: Batch) -> bool:
 
 async def _settle(
     transaction: Transaction,
-    admitted: Sequence[tuple[Roll, Batch]],
+    admitted: Sequence[tuple[Roll, Admitted]],
     ledger: Ledger,
     devices: Mapping[str, Device],
     desk: Desk,
@@ -95,10 +95,11 @@ async def _settle(
     if not admitted:
         return []
     origins = await Origins.open(transaction)
-    views = await _look(transaction, admitted, origins, devices)
+    views = await _look(transaction, [(roll, step.batch) for roll, step in admitted], origins, devices)
     outcomes = []
     spared: list[tuple[int, int, int]] = []
-    for roll, batch in admitted:
+    for roll, step in admitted:
+        batch = step.batch
         counts: Counter[str] = Counter()
         runs: list[Run] = []
         for device_id in roll.part.device_ids:
@@ -106,7 +107,9 @@ async def _settle(
             if view is None:
                 results = unknown_device(roll, device_id)
             else:
-                origin = origins.new(view.device.number, batch.number, batch.revision, _body(roll), roll.part.invited_by)
+                origin = origins.new(
+                    view.device.number, batch.number, batch.revision, _body(roll), roll.part.invited_by
+                )
                 results = merge(view, roll, origin, now)
                 view.revision = max(view.revision, batch.revision)
                 if batch.mode is Mode.REPLACE:
@@ -118,6 +121,12 @@ async def _settle(
             batch.unnamed += sum(roll.mobiles[item] is None for item in roll.faults)
         desk.receipt(_receipt(Verdict.APPLIED, roll, batch, counts), batch.number)
         ledger.enter(batch, roll.part, dict(counts), desk.statuses(runs, batch.number, roll.part.number))
+        if step.completes and batch.mode is Mode.MERGE:
+            batch.stage = "complete"
+            totals = await ledger.totals(batch)
+            desk.receipt(
+                Receipt(Verdict.COMPLETE, batch.batch_id, batch.revision, None, batch.parts, totals), batch.number
+            )
         outcomes.append(Applied(roll.part.batch_id, roll.part.number, Verdict.APPLIED, counts))
         await asyncio.sleep(0)  # the gate is answered between parts
     await transaction.many("INSERT OR IGNORE INTO spared VALUES (?, ?, ?)", spared)
@@ -170,7 +179,7 @@ def _wanted(rolls: Sequence[Roll], known: Mapping[int, userlist.Glance], origins
             for person in roll.people
             if (row := known.get(person.mobile)) is not None
             and row.status is not None
-            and origins[row.origin].body != roll.part.content
+            and (row.status == Status.EXPIRED or origins[row.origin].body != roll.part.content)
         }
     )
 

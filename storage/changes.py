@@ -8,8 +8,8 @@ from storage.origins import Origins
 from storage.outbox import Desk
 
 _DUE = """
-SELECT device, device_id, mobile, origin, status, accepted, ends_at, deadline FROM users JOIN devices USING (device)
-WHERE deadline <= ? ORDER BY device, mobile LIMIT ?
+SELECT device, device_id, mobile, origin, status, accepted, ends_at, deadline
+FROM users INDEXED BY users_deadline JOIN devices USING (device) WHERE deadline <= ? LIMIT ?
 """
 _EXPIRE = "UPDATE users SET status = 'Expired', deadline = NULL, changed_at = ? WHERE device = ? AND mobile = ?"
 _PENDING = """
@@ -38,7 +38,7 @@ async def expire(transaction: Transaction, now: int) -> int:
 
 async def expire_due(transaction: Transaction, now: int, desk: Desk) -> int:
     """Expire whoever is due, with the reports on a desk the caller saves; how many."""
-    due = await transaction.fetch(_DUE, (now, MOST_AT_ONCE))
+    due = sorted(await transaction.fetch(_DUE, (now, MOST_AT_ONCE)), key=lambda row: (row[0], row[2]))
     if not due:
         return 0
     origins = await Origins.open(transaction)

@@ -10,7 +10,7 @@ from protocol.codec import Part, Refused
 from protocol.vocabulary import Mode, Refusal
 from storage.database import Transaction
 
-_BATCHES = """
+BATCHES = """
 SELECT batch, batch_id, revision, parts, mode, device_ids, applied, touched_at, stage, unnamed FROM batches
 """
 _NAMED = "batch_id IN (SELECT value FROM json_each(?)) OR revision IN (SELECT value FROM json_each(?))"
@@ -92,7 +92,7 @@ class Ledger:
         ((last,),) = await transaction.fetch("SELECT coalesce(max(batch), 0) FROM batches")
         ledger = cls(transaction, last + 1, now)
         rows = await transaction.fetch(
-            f"{_BATCHES} WHERE {_NAMED}",
+            f"{BATCHES} WHERE {_NAMED}",
             (_json([part.batch_id for part in parts]), _json([part.revision for part in parts])),
         )
         for row in rows:
@@ -140,6 +140,15 @@ class Ledger:
         """What a part did when it was applied."""
         return self._entries[batch.number, part]
 
+    async def totals(self, batch: Batch) -> dict[str, int]:
+        """The outcomes of a batch's items, over all parts applied so far."""
+        totals = await batch_counts(self._transaction, batch)
+        for (number, _), entry in self._new.items():
+            if number == batch.number:
+                for outcome, count in entry.counts.items():
+                    totals[outcome] = totals.get(outcome, 0) + count
+        return totals
+
     async def save(self) -> None:
         """Store what was learnt."""
         await self._transaction.many(_UPSERT, [_row(batch) for batch in self._by_id.values()])
@@ -164,9 +173,11 @@ class Ledger:
         self._by_revision[batch.revision] = batch
 
 
-async def batches_where(transaction: Transaction, condition: str, parameters: Sequence[object] = ()) -> list[Batch]:
-    """The batches that meet an SQL condition, oldest revision first."""
-    rows = await transaction.fetch(f"{_BATCHES} WHERE {condition} ORDER BY revision", parameters)
+async def batches_where(
+    transaction: Transaction, condition: str, parameters: Sequence[object] = (), most: int = -1
+) -> list[Batch]:
+    """The batches that meet an SQL condition, oldest revision first; `most` of them, or all (-1)."""
+    rows = await transaction.fetch(f"{BATCHES} WHERE {condition} ORDER BY revision LIMIT ?", (*parameters, most))
     return [batch_of(row) for row in rows]
 
 
@@ -191,9 +202,12 @@ async def missing_parts(transaction: Transaction, batch: Batch) -> list[int]:
 
 
 async def forget(transaction: Transaction, before: int) -> int:
-    """Forget complete batches last touched before that moment (epoch ms) that no user names any more; how many."""
-    old = "stage = 'complete' AND touched_at < ? AND batch NOT IN (SELECT batch FROM origins)"
-    await transaction.execute(f"DELETE FROM parts WHERE batch IN (SELECT batch FROM batches WHERE {old})", (before,))
+    """Forget batches last touched before that moment (epoch ms) that no user names any more; how many."""
+    old = "touched_at < ? AND batch NOT IN (SELECT batch FROM origins)"
+    for table in ("parts", "spared", "additions"):
+        await transaction.execute(
+            f"DELETE FROM {table} WHERE batch IN (SELECT batch FROM batches WHERE {old})", (before,)
+        )
     return await transaction.execute(f"DELETE FROM batches WHERE {old}", (before,))
 
 

@@ -7,6 +7,7 @@ from unicodedata import combining, decimal, normalize
 
 import orjson
 
+from protocol.mobile import Numbers, Unassigned
 from storage.database import Reader
 
 _ENTRIES = """
@@ -40,19 +41,19 @@ class Entry:
     changed_at: int
 
 
-def entries(reader: Reader, device_ids: Sequence[str], status: str | None = None, search: str = "") -> Iterator[Entry]:
-    """The users of these devices, in their order and then by name; of one status, and with `search` in them.
+def entries(
+    reader: Reader, device_ids: Sequence[str], status: str | None = None, search: "Search | None" = None
+) -> Iterator[Entry]:
+    """The users of these devices, in their order and then by name; of one status, and found by a search.
 
-    A search is met by a name, the notes, or a unit that has it, whatever the case and the accents, and by a number of
-    which it is a part, however that is spelled. Raises StorageFault.
+    Raises StorageFault.
     """
     place = {device_id: index for index, device_id in enumerate(device_ids)}
     rows = reader.fetch(_ENTRIES, (orjson.dumps(list(device_ids)).decode(), status))
     rows.sort(key=lambda row: (place[row[0]], folded(row[2]), row[1]))
-    wanted = Search(search)
     for device_id, mobile, name, notes, permission, starts_at, ends_at, schedule, units, wifi, *rest in rows:
         its_units = orjson.loads(units) if units else None
-        if wanted.finds(mobile, name, notes or "", *its_units or ()):
+        if search is None or search.finds(mobile, name, notes or "", *its_units or ()):
             yield Entry(
                 device_id,
                 mobile,
@@ -75,28 +76,34 @@ def schema_version(reader: Reader) -> int:
 
 
 class Search:
-    """What somebody typed to find a user."""
+    """What somebody typed to find a user.
 
-    def __init__(self, typed: str) -> None:
+    A name, the notes or a unit is found by a part of it, whatever the case and the accents; a number by a part of it or
+    by any spelling that `numbers`, those of the gateway's region, read as that number.
+    """
+
+    def __init__(self, typed: str, numbers: Numbers) -> None:
+        reading = numbers.read(typed)
+        self._meant = reading.e164 if isinstance(reading, Unassigned) else reading
         self._text = folded(typed)
         self._digits = _digits(typed)
         self._abroad = typed.lstrip().startswith(("+", "＋"))
 
     def finds(self, mobile: int, *texts: str) -> bool:
         """Whether a user with this number (E.164 digits) and these texts is meant."""
-        if any(self._text in folded(text) for text in texts):
+        if mobile == self._meant or any(self._text in folded(text) for text in texts):
             return True
-        return len(self._digits) >= _LEAST_DIGITS and self._is_in(str(mobile))
+        return self._is_in(str(mobile))
 
     def _is_in(self, number: str) -> bool:
         digits = self._digits
         if self._abroad:
-            return number.startswith(digits)
-        if digits in number:
+            return digits != "" and number.startswith(digits)
+        if len(digits) < _LEAST_DIGITS:
+            return False
+        if digits in number or (digits.startswith("00") and number.startswith(digits[2:])):
             return True
-        if digits.startswith("00"):
-            return number.startswith(digits[2:])
-        # A national number: what follows its 0 stands behind a calling code, which has one to three digits.
+        # What follows the 0 of a national number stands behind a calling code, which has one to three digits.
         return digits.startswith("0") and any(number.startswith(digits[1:], code) for code in (1, 2, 3))
 
 

@@ -107,7 +107,7 @@ class _Merge:
         if (terms := self._all_new()) is not None:
             self._add_all(terms, results)
         else:
-            for person in roll.people:
+            for person in self._in_turn():
                 results[person.item] = self._stand(person.item, person.mobile, self._invited(person))
         self._reckon()
         for item, fault in self.faults.items():
@@ -117,6 +117,12 @@ class _Merge:
             if result is not None and result.outcome is not Outcome.REJECTED:
                 results[item] = result._replace(cautions=(*result.cautions, caution))
         return [result for result in results if result is not None]
+
+    def _in_turn(self) -> Sequence[Person]:
+        """A replace first names whom the list has: they keep their places before anyone new takes one."""
+        if not self.replacing:
+            return self.roll.people
+        return sorted(self.roll.people, key=lambda person: self.view.status(person.mobile) not in _LISTED)
 
     def _stand(self, item: int, mobile: int, result: Result | None) -> Result | None:
         if result is not None:
@@ -216,7 +222,7 @@ class _Merge:
             if spoken.batch == origin.batch:
                 return self._duplicate(person.item, None)
             if row.status is not None:
-                if spoken.body is not None and spoken.body == origin.body:
+                if spoken.body is not None and spoken.body == origin.body and row.status != Status.EXPIRED:
                     return self._unchanged(mobile, row.status, origin)
                 before = row if isinstance(row, User) else view.contents[mobile]
         elif origin.revision < view.replaced:

@@ -41,6 +41,7 @@ class Origin:
     invited_by: str | None = None
     counts: dict[str | None, int] = field(default_factory=dict)
     digest: int = 0
+    changed: bool = False
 
     @property
     def users(self) -> int:
@@ -54,18 +55,21 @@ class Origin:
 
     def join(self, status: str | None, mobiles: Collection[int]) -> None:
         """These users name this origin from now on."""
+        self.changed = True
         self.counts[status] = self.counts.get(status, 0) + len(mobiles)
         if status is not None:
             self.digest = (self.digest + digest_sum(mobiles, self.revision)) % MODULUS
 
     def leave(self, status: str | None, mobiles: Collection[int]) -> None:
         """These users name another origin from now on."""
+        self.changed = True
         self.counts[status] = self.counts.get(status, 0) - len(mobiles)
         if status is not None:
             self.digest = (self.digest - digest_sum(mobiles, self.revision)) % MODULUS
 
     def turn(self, before: str, after: str, users: int) -> None:
         """So many users changed their status and kept their origin."""
+        self.changed = True
         self.counts[before] = self.counts.get(before, 0) - users
         self.counts[after] = self.counts.get(after, 0) + users
 
@@ -126,7 +130,7 @@ class Origins:
 
     def hand_over(self, origin: Origin, heir: Origin, mobiles: Collection[int]) -> None:
         """All users of `origin` were named again, unchanged, by `heir`'s part: the origin becomes the heir's word."""
-        whole = replace(heir, number=origin.number, counts=origin.counts, digest=0)
+        whole = replace(heir, number=origin.number, counts=origin.counts, digest=0, changed=True)
         whole.digest = digest_sum(mobiles, heir.revision)
         self._known[origin.number] = whole
 
@@ -134,6 +138,8 @@ class Origins:
         """Write what has users, forget what has none."""
         rows, empty = [], []
         for origin in self._known.values():
+            if not origin.changed:
+                continue
             if origin.users == 0:
                 empty.append((origin.number,))
                 continue

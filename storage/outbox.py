@@ -17,6 +17,16 @@ WHERE report BETWEEN ? AND ? ORDER BY report LIMIT ?
 """
 
 
+_SHRINK = """
+DELETE FROM reports WHERE report <= (
+    SELECT max(report) FROM (SELECT report, sum(length(body) + 64) OVER (ORDER BY report DESC) AS kept FROM reports)
+    WHERE kept > ?
+)
+"""
+MOST_REPLIES = 10_000
+MOST_RESENDS = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """One report as stored: `kind` is receipt or statuses; `at` is epoch milliseconds."""
@@ -85,7 +95,9 @@ class Desk:
     async def save(self) -> None:
         """Store what was said."""
         await self._transaction.many(_INSERT, self._rows)
-        await self._transaction.many("INSERT INTO resends (after, first, last) VALUES (?, ?, ?)", self._resends)
+        if self._resends:
+            await self._transaction.many("INSERT INTO resends (after, first, last) VALUES (?, ?, ?)", self._resends)
+            await _bound_resends(self._transaction)
 
     def _append(self, kind: str, batch: int | None, part: int | None, body: bytes) -> None:
         self.newest += 1
@@ -111,9 +123,12 @@ def reports(reader: Reader, first: int, last: int, most: int) -> list[Report]:
     ]
 
 
-def resends(reader: Reader) -> list[Resend]:
-    """What is to be sent again, oldest request first."""
-    return [Resend(*row) for row in reader.fetch("SELECT resend, after, first, last FROM resends ORDER BY resend")]
+def next_resend(reader: Reader, after: int) -> Resend | None:
+    """The oldest request for reports again whose number is above `after`."""
+    rows = reader.fetch(
+        "SELECT resend, after, first, last FROM resends WHERE resend > ? ORDER BY resend LIMIT 1", (after,)
+    )
+    return Resend(*rows[0]) if rows else None
 
 
 def replies(reader: Reader, most: int) -> list[tuple[int, bytes]]:
@@ -154,6 +169,7 @@ async def ask_again(transaction: Transaction, first: int, last: int) -> int:
         await transaction.execute(
             "INSERT INTO resends (after, first, last) VALUES (?, ?, ?)", (newest, first, min(last, newest))
         )
+        await _bound_resends(transaction)
     return int(count)
 
 
@@ -170,6 +186,16 @@ async def ask_batch_again(transaction: Transaction, batch_id: str) -> int | None
     return len(rows)
 
 
+async def _bound_resends(transaction: Transaction) -> None:
+    """Very many requests become one that covers them all: more is sent than was asked for, and nothing is forgotten."""
+    ((count, after, first, last),) = await transaction.fetch(
+        "SELECT count(*), max(after), min(first), max(last) FROM resends"
+    )
+    if count > MOST_RESENDS:
+        await transaction.execute("DELETE FROM resends")
+        await transaction.execute("INSERT INTO resends (after, first, last) VALUES (?, ?, ?)", (after, first, last))
+
+
 def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for number in numbers:
@@ -183,27 +209,14 @@ def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
 async def prune(transaction: Transaction, before: int, most_bytes: int) -> int:
     """Forget reports older than `before` that were sent, and the oldest over `most_bytes`; how many went.
 
-    Over the bound go first those the cloud has acknowledged, then those sent, and only then unsent ones: `state` names
-    the oldest report, so the cloud sees a gap.
+    The oldest are those the cloud has acknowledged, then those sent, and only then unsent ones: `state` names the
+    oldest report that is kept, so the cloud sees a gap.
     """
     gone = await transaction.execute(
         "DELETE FROM reports WHERE at < ? AND report <= (SELECT sent FROM store)", (before,)
     )
-    ((size, acknowledged_through, sent_through),) = await transaction.fetch(
-        "SELECT coalesce((SELECT sum(length(body) + 64) FROM reports), 0), acknowledged, sent FROM store"
+    gone += await transaction.execute(_SHRINK, (most_bytes,))
+    await transaction.execute(
+        "DELETE FROM replies WHERE reply <= (SELECT max(reply) FROM replies) - ?", (MOST_REPLIES,)
     )
-    for bound in (acknowledged_through, sent_through, None):
-        if size <= most_bytes:
-            break
-        rows = await transaction.fetch(
-            "SELECT report, length(body) + 64 FROM reports WHERE report <= coalesce(?, report) ORDER BY report",
-            (bound,),
-        )
-        last = 0
-        for report, length in rows:
-            if size <= most_bytes:
-                break
-            size -= length
-            last = report
-        gone += await transaction.execute("DELETE FROM reports WHERE report <= ?", (last,))
     return gone

@@ -1,12 +1,14 @@
-"""The end of a batch: its receipt, and for a replace the removal of everyone it did not name."""
+"""The end of a replace: whom it did not name is removed, or the removal is held; and batches that stay incomplete."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
 from protocol.reports import Receipt, Run
-from protocol.vocabulary import Mode, Outcome, Permission, Reason, Status, Verdict
+from protocol.vocabulary import Outcome, Permission, Reason, Verdict
 from storage.database import Reader, Transaction
 from storage.ledger import Batch, batch_counts, batches_where, missing_parts, save_batch
 from storage.merge import Device
@@ -16,7 +18,7 @@ from storage.outbox import Desk
 _ABSENTEES = """
 SELECT mobile, status, origin FROM users
 WHERE device = ? AND status IS NOT NULL AND permission IS NOT ? AND origin IN (SELECT value FROM json_each(?))
-    AND mobile NOT IN (SELECT spared.mobile FROM spared WHERE spared.batch = ? AND spared.device = users.device)
+    AND mobile NOT IN (SELECT mobile FROM spared WHERE batch = ? AND device = ?)
 ORDER BY mobile
 """
 _BURY = """
@@ -24,6 +26,10 @@ UPDATE users SET origin = ?, changed_at = ?, status = NULL, accepted = 0, permis
     ends_at = NULL, schedule = NULL, name = NULL, notes = NULL, units = NULL, wifi = 1, deadline = NULL
 WHERE device = ? AND mobile IN (SELECT value FROM json_each(?))
 """
+
+
+SLICE: Final = 2_000
+REMIND_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +41,32 @@ class Guard:
 
     def holds(self, removals: int, listed: int) -> bool:
         """Whether removing so many of those that were listed before looks like an accident."""
-        return removals > self.users and removals > self.share * listed
+        return self.share < 1 and removals > self.users and removals > self.share * listed
 
 
 @dataclass(frozen=True, slots=True)
 class _Absentees:
     device: Device
-    by_origin: Mapping[int, Mapping[Status, list[int]]]
+    mobiles: list[int]
+    by_origin: Mapping[tuple[int, str], list[int]]
     listed_before: int
-
-    @property
-    def mobiles(self) -> list[int]:
-        return sorted(m for statuses in self.by_origin.values() for mobiles in statuses.values() for m in mobiles)
 
 
 async def finish(
     transaction: Transaction, batch: Batch, devices: Mapping[str, Device], guard: Guard, desk: Desk, now: int
 ) -> None:
-    """Every part of `batch` is applied: say so; a replace removes whom it did not name, or holds the removals."""
-    removals: int | None = None
+    """Every part of a replace is applied: remove whom it did not name, or hold the removals; and say so."""
+    origins = await Origins.open(transaction)
+    absent = await _absentees(transaction, batch, devices, origins)
+    removals = sum(len(each.mobiles) for each in absent)
+    doubtful = removals > 0 and batch.unnamed > 0
+    if doubtful or any(guard.holds(len(each.mobiles), each.listed_before) for each in absent):
+        batch.stage = "held"
+        await _say(transaction, batch, Verdict.HELD, desk, removals)
+        return
     batch.stage = "complete"
-    if batch.mode is Mode.REPLACE:
-        origins = await Origins.open(transaction)
-        absent = await _absentees(transaction, batch, devices, origins)
-        removals = sum(len(each.mobiles) for each in absent)
-        doubtful = removals > 0 and batch.unnamed > 0
-        if doubtful or any(guard.holds(len(each.mobiles), each.listed_before) for each in absent):
-            batch.stage = "held"
-        else:
-            await _remove(transaction, batch, absent, origins, desk, now)
-    verdict = Verdict.HELD if batch.stage == "held" else Verdict.COMPLETE
-    await _say(transaction, batch, verdict, desk, removals)
+    await _remove(transaction, batch, absent, origins, desk, now)
+    await _say(transaction, batch, Verdict.COMPLETE, desk, removals)
 
 
 async def confirm(transaction: Transaction, batch_id: str, devices: Mapping[str, Device], now: int) -> str | None:
@@ -94,7 +95,7 @@ def next_silence(reader: Reader, wait_ms: int) -> int | None:
 
 async def remind(transaction: Transaction, silent_since: int, now: int) -> int:
     """Say once which parts are missing of batches that have been silent since that moment; how many there were."""
-    overdue = await batches_where(transaction, "stage = 'open' AND touched_at <= ?", (silent_since,))
+    overdue = await batches_where(transaction, "stage = 'open' AND touched_at <= ?", (silent_since,), REMIND_AT_ONCE)
     if overdue:
         desk = await Desk.open(transaction, now)
         for batch in overdue:
@@ -120,12 +121,13 @@ async def _absentees(
         added = await _added(transaction, batch, device)
         listed = sum(o.users - o.counts.get(None, 0) for o in of_device) - added
         rows = await transaction.fetch(
-            _ABSENTEES, (device.number, Permission.OWNER.value, orjson.dumps(older).decode(), batch.number)
+            _ABSENTEES,
+            (device.number, Permission.OWNER.value, orjson.dumps(older).decode(), batch.number, device.number),
         )
-        by_origin: dict[int, dict[Status, list[int]]] = {}
+        by_origin: dict[tuple[int, str], list[int]] = {}
         for mobile, status, origin in rows:
-            by_origin.setdefault(origin, {}).setdefault(Status(status), []).append(mobile)
-        found.append(_Absentees(device, by_origin, listed))
+            by_origin.setdefault((origin, status), []).append(mobile)
+        found.append(_Absentees(device, [row[0] for row in rows], by_origin, max(listed, len(rows))))
     return found
 
 
@@ -145,16 +147,27 @@ async def _remove(
         number = each.device.number
         if mobiles:
             grave = origins.new(number, batch.number, batch.revision)
-            for origin, statuses in each.by_origin.items():
-                for status, gone in statuses.items():
-                    origins[origin].leave(status, gone)
+            for (origin, status), gone in each.by_origin.items():
+                for start in range(0, len(gone), SLICE):
+                    origins[origin].leave(status, gone[start : start + SLICE])
+                    await asyncio.sleep(0)  # the gate is answered meanwhile
             grave.join(None, mobiles)
             await transaction.execute(_BURY, (grave.number, now, number, orjson.dumps(mobiles).decode()))
             desk.statuses([Run(each.device.device_id, None, Outcome.CHANGED, None, mobiles, Reason.NOT_IN_LIST)])
         await transaction.execute("UPDATE devices SET replaced = ? WHERE device = ?", (batch.revision, number))
     await origins.save()
+    await _end_holds(transaction, batch)
     await transaction.execute("DELETE FROM spared WHERE batch = ?", (batch.number,))
     await transaction.execute("DELETE FROM additions WHERE batch = ?", (batch.number,))
+
+
+async def _end_holds(transaction: Transaction, batch: Batch) -> None:
+    """A newer completed replace of all its devices ends the wait of a held one."""
+    replaced: dict[str, int] = dict(await transaction.fetch("SELECT device_id, replaced FROM devices"))
+    for held in await batches_where(transaction, "stage = 'held' AND revision < ?", (batch.revision,)):
+        if all(replaced.get(each, held.revision) >= held.revision for each in held.device_ids):
+            held.stage = "complete"
+            await save_batch(transaction, held)
 
 
 async def _say(

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from protocol.digest import MODULUS
 from storage.database import Reader, Transaction
-from storage.ledger import Batch, batch_of
+from storage.ledger import BATCHES, Batch, batch_of
 
-_HELD = """
-SELECT batch, batch_id, revision, parts, mode, device_ids, applied, touched_at, stage, unnamed FROM batches
-WHERE stage = 'held' ORDER BY revision
-"""
+_STATES = """
+SELECT device_id, revision, replaced, coalesce(sum(pending), 0), coalesce(sum(active), 0),
+    coalesce(sum(expired), 0),
+    coalesce(sum(digest >> 32), 0), coalesce(sum(digest & 4294967295), 0)
+FROM devices LEFT JOIN origins USING (device) GROUP BY device
+"""  # the digest in halves: a sum of whole ones would overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +43,9 @@ def latest(reader: Reader) -> int:
 
 def device_states(reader: Reader) -> dict[str, DeviceState]:
     """The lists of all devices ever configured, in numbers."""
-    digests: dict[int, int] = {}
-    counts: dict[int, tuple[int, int, int]] = {}
-    for device, pending, active, expired, digest in reader.fetch(
-        "SELECT device, pending, active, expired, digest FROM origins"
-    ):
-        before = counts.get(device, (0, 0, 0))
-        counts[device] = (before[0] + pending, before[1] + active, before[2] + expired)
-        digests[device] = (digests.get(device, 0) + digest) % MODULUS
     return {
-        device_id: DeviceState(*counts.get(device, (0, 0, 0)), revision, replaced, digests.get(device, 0))
-        for device, device_id, revision, replaced in reader.fetch(
-            "SELECT device, device_id, revision, replaced FROM devices"
-        )
+        device_id: DeviceState(pending, active, expired, revision, replaced, ((high << 32) + low) % MODULUS)
+        for device_id, revision, replaced, pending, active, expired, high, low in reader.fetch(_STATES)
     }
 
 
@@ -61,6 +53,6 @@ def held_batches(reader: Reader, devices: Mapping[str, DeviceState]) -> list[Bat
     """Batches whose removals wait for a confirming command; a newer completed replace of a device ends the wait."""
     return [
         batch
-        for batch in map(batch_of, reader.fetch(_HELD))
+        for batch in map(batch_of, reader.fetch(f"{BATCHES} WHERE stage = 'held' ORDER BY revision"))
         if any(devices[each].replaced < batch.revision for each in batch.device_ids if each in devices)
     ]

@@ -54,7 +54,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was not tested is said once for each reason, and not passed over."""
+    """What was not tested is said once for each reason, and not passed over; and how often something was killed."""
     reasons = Counter(
         report.longrepr[2].removeprefix("Skipped: ")
         for report in terminalreporter.getreports("skipped")
@@ -62,6 +62,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     )
     for reason, tests in reasons.items():
         terminalreporter.write_line(f"{tests} skipped: {reason}", yellow=True, bold=True)
+    noted = [noted for report in terminalreporter.getreports("passed") for noted in report.user_properties]
+    if kills := sum(count for name, count in noted if name == "kills" and isinstance(count, int)):
+        terminalreporter.write_line(f"{kills} times killed with signal 9: nothing lost, nothing with a second effect")
 
 
 def pytest_unconfigure() -> None:

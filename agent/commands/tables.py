@@ -110,7 +110,7 @@ def one_line(text: str) -> str:
 
 
 def utf8_output(*, byte_order_mark: bool = False) -> io.TextIOWrapper:
-    """Standard output for an export: UTF-8, with line ends as they are given, whatever the locale.
+    """Standard output for what programs read: UTF-8, with line ends as they are given, whatever the locale.
 
     To be flushed after the last line: otherwise nobody hears of a full disk.
     """

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 
@@ -18,10 +18,10 @@ from agent.commands import config_option
 from agent.commands.tables import Column, moment, on_terminal, show_line, show_rows, utf8_output
 from agent.config import Config, Device, load
 from agent.store_path import opened
-from protocol.mobile import e164
+from protocol.mobile import Numbers, e164
 from protocol.terms import DAYS
 from protocol.vocabulary import Status
-from storage.listing import Entry, entries
+from storage.listing import Entry, Search, entries
 
 _WIRE: Final = (
     "deviceId",
@@ -40,7 +40,7 @@ _WIRE: Final = (
     "batchId",
     "changedAt",
 )
-_STYLES: Final = {Status.ACTIVE: "green", Status.PENDING: "cyan", Status.EXPIRED: "dim"}
+_STYLES: Final[Mapping[str, str]] = {Status.ACTIVE: "green", Status.PENDING: "cyan", Status.EXPIRED: "dim"}
 _COLUMNS: Final = (
     Column("name", least=14),
     Column("mobile"),
@@ -58,7 +58,7 @@ _UNSAFE: Final = re.compile(
 """What a spreadsheet runs, rounds or rewrites; and what looks like such a cell made safe, to come back whole."""
 
 _CONTROLS: Final = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {*b"\t\n\r"}, "\N{REPLACEMENT CHARACTER}")
-_UNSEEN: Final = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_CONTROLLING: Final = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 @click.command("users")
@@ -76,13 +76,14 @@ def command(path: Path, device_ids: tuple[str, ...], status: str | None, search:
     config = load(path)
     wanted = _devices(config, device_ids)
     with opened(config) as reader:
-        found = entries(reader, [device.id for device in wanted], status, search)
+        typed = Search(search, Numbers(config.default_region)) if search.strip() else None
+        found = entries(reader, [device.id for device in wanted], status, typed)
         if form == "json":
-            _write_json(found)
+            write_json(utf8_output(), found)
         elif form == "csv":
-            _write_csv(found)
+            write_csv(utf8_output(byte_order_mark=True), found)
         elif not _show(wanted, found, wall_ms()):
-            click.echo("nobody is found" if status or search.strip() else "nobody is on the list", err=True)
+            click.echo("nobody is found" if status or typed else "nobody is on the list", err=True)
     return exits.OK
 
 
@@ -119,9 +120,8 @@ def wire(entry: Entry) -> dict[str, Any]:
     return dict(zip(_WIRE, values, strict=True))
 
 
-def _write_json(found: Iterable[Entry]) -> None:
-    """An array, an object a line, so that `grep` and `diff` are of use too."""
-    out = utf8_output()
+def write_json(out: TextIO, found: Iterable[Entry]) -> None:
+    """A JSON array, an object a line, so that `grep` and `diff` are of use too."""
     separator = "[\n"
     for entry in found:
         out.write(f"{separator}{_json(wire(entry))}")
@@ -130,27 +130,21 @@ def _write_json(found: Iterable[Entry]) -> None:
     out.flush()
 
 
-def _json(value: object) -> str:
-    """JSON in readable UTF-8; what cannot be seen is escaped, so that no name drives a terminal."""
-    return _UNSEEN.sub(lambda unseen: f"\\u{ord(unseen[0]):04x}", json.dumps(value, ensure_ascii=False))
-
-
-def _write_csv(found: Iterable[Entry]) -> None:
-    """RFC 4180, with the byte order mark without which Excel takes UTF-8 for an old encoding and ruins every accent."""
-    out = utf8_output(byte_order_mark=True)
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(_WIRE)
-    writer.writerows(csv_row(entry) for entry in found)
-    out.flush()
-
-
-def csv_row(entry: Entry) -> list[str]:
-    """A user's cells, each made safe.
+def write_csv(out: TextIO, found: Iterable[Entry]) -> None:
+    """RFC 4180, every cell made safe. `out` is UTF-8 with a byte order mark: without one, Excel ruins every accent.
 
     An apostrophe goes before what a spreadsheet would run, round or rewrite; the import takes it away again. Control
     characters, which no spreadsheet keeps, become replacement characters.
     """
-    return [_safe(value) for value in wire(entry).values()]
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(_WIRE)
+    writer.writerows([_safe(value) for value in wire(entry).values()] for entry in found)
+    out.flush()
+
+
+def _json(value: object) -> str:
+    """JSON in readable UTF-8; control characters and turns of direction are escaped: no name drives a terminal."""
+    return _CONTROLLING.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 def _safe(value: object) -> str:

@@ -109,7 +109,7 @@ CREATE INDEX reports_batch ON reports (batch) WHERE batch IS NOT NULL;
 
 -- Reports asked for again, each range to be sent after the report `after`.
 CREATE TABLE resends (
-    resend INTEGER PRIMARY KEY,
+    resend INTEGER PRIMARY KEY AUTOINCREMENT,
     after  INTEGER NOT NULL,
     first  INTEGER NOT NULL,
     last   INTEGER NOT NULL

@@ -14,7 +14,7 @@ from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.proxy import Proxy
 from tests.fault import history
 
-KILLS = 14
+KILLS = 12
 RecordProperty = Callable[[str, object], None]
 
 
@@ -40,12 +40,12 @@ async def test_agent_killed_at_random_moments(
     ("call", "points"),
     [
         # Counted by thread: the shared memory of the WAL, its header, then two for each page of a commit.
-        ("pwrite64", [1, 9, 10, 11, 14, 19, 30, 45, 70, 110]),
-        ("fdatasync", [1, 2, 3, 5, 8]),
+        ("pwrite64", [1, 9, 11, 14, 30, 45, 70, 110]),
+        ("fdatasync", [1, 3, 5, 8]),
         # Acknowledgements, reports, and the bytes by which one thread wakes the other.
-        ("sendto", [4, 7, 12, 16, 20, 25, 31, 40]),
+        ("sendto", [4, 7, 12, 18, 25, 40]),
         # The log has the commit before the broker has its acknowledgement.
-        ("write", [3, 4, 5, 6, 8, 11]),
+        ("write", [3, 5, 6, 8, 11]),
     ],
 )
 async def test_agent_killed_at_a_system_call(

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from protocol.codec import Limits
 from protocol.invites import Invitee
 from protocol.topics import Topics
 from protocol.vocabulary import Command, Permission
+from simulator import tracking
 from simulator.address import Address
 from simulator.batching import Batch, Offer, make_batch, new_batch_id, next_revision
 from simulator.broker import BenchBroker
@@ -86,6 +89,7 @@ async def test_list_arrives_over_either_protocol(mosquitto: Mosquitto, tmp_path:
         tracker = await watched.run()
     assert_everybody(tracker, 1_000)
     assert (watched.notices, len(tracker.batch.parts)) == ([], 3)
+    assert time.monotonic() < tracker.ask_at, "news is taken when it comes, not when patience ends"
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -175,9 +179,9 @@ class Scripted:
                 if self.deaf:
                     self.deaf -= 1
                 else:
-                    await self._apply(said)
+                    await self.hear(said)
 
-    async def _apply(self, part: dict[str, Any]) -> None:
+    async def hear(self, part: dict[str, Any]) -> None:
         head = {"batchId": part["batchId"], "revision": part["revision"], "part": part["part"], "parts": part["parts"]}
         known = self._applied.get(part["part"])
         await self._say(TOPICS.receipts, head | {"outcome": "replayed" if known else "applied", "counts": {"added": 1}})
@@ -283,6 +287,23 @@ async def test_message_without_sense_is_told_once_and_left_aside() -> None:
                 await stranger.publish(TOPICS.statuses, payload, qos=1)
         assert_everybody(await delivering, 3)
         assert len([notice for notice in watched.notices if "makes no sense" in notice]) == 1
+
+
+async def test_what_was_said_while_we_were_away_is_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "FIRST_PATIENCE_S", 600.0)
+    monkeypatch.setattr(tracking, "LONGEST_PATIENCE_S", 600.0)
+    async with scripted() as (address, played), Proxy(address.port) as proxy:
+        played.deaf = 1
+        watched = Watched(replace(address, port=proxy.port), 3)
+        delivering = asyncio.create_task(watched.run())
+        await until(lambda: played.parts)
+        proxy.cut(refuse=True)
+        await until(lambda: watched.told("Trying again"))
+        await played.hear(played.parts[0])
+        proxy.mend()
+        assert_everybody(await delivering, 3)
+        assert [asked["command"] for asked in played.commands] == ["report"]
+        assert len(played.parts) == 1
 
 
 async def test_gateway_that_never_spoke_is_told_and_waited_for() -> None:

@@ -24,6 +24,10 @@ def protocol(request: pytest.FixtureRequest) -> Protocol:
     return version
 
 
+in_mqtt_5_alone = pytest.mark.parametrize("protocol", ["5"])
+"""For what no version of MQTT has a part in."""
+
+
 @pytest.fixture
 async def running(mosquitto: Mosquitto, protocol: Protocol, tmp_path: Path) -> AsyncIterator[tuple[Agent, Cloud]]:
     async with gateway(tmp_path, mosquitto.port, protocol=protocol) as (agent, cloud):
@@ -79,6 +83,7 @@ async def test_part_brings_a_receipt_a_status_for_everyone_and_a_new_state(agent
     }
 
 
+@in_mqtt_5_alone
 async def test_bad_rows_cost_themselves_alone(cloud: Cloud) -> None:
     rows = [
         {"userName": "Thandi", "mobile": "082 451 1234"},
@@ -182,6 +187,7 @@ async def test_list_outlives_a_restart_and_the_same_again_changes_nothing(agent:
     assert cloud.missing() == []
 
 
+@in_mqtt_5_alone
 async def test_acceptance_makes_active_and_no_import_takes_it_away(agent: Agent, cloud: Cloud) -> None:
     for revision, accepted, outcome in ((1, False, "added"), (2, True, "updated"), (3, False, "unchanged")):
         sent = part(f"b-{revision}", revision, people([1], accepted=accepted))
@@ -208,6 +214,7 @@ async def test_replace_removes_whom_it_does_not_name(agent: Agent, cloud: Cloud)
     assert {each["reason"] for each in cloud.results(None)} == {"not_in_list"}
 
 
+@in_mqtt_5_alone
 async def test_replace_that_removes_too_many_is_held_until_confirmed(agent: Agent, cloud: Cloud) -> None:
     await cloud.send(part("all", 1, people(range(50))))
     await cloud.outcome("all", "complete")
@@ -226,6 +233,7 @@ async def test_replace_that_removes_too_many_is_held_until_confirmed(agent: Agen
     await cloud.sees(held=[])
 
 
+@in_mqtt_5_alone
 async def test_reports_are_sent_again_by_batch_and_by_range(cloud: Cloud) -> None:
     for revision in (1, 2):
         await cloud.send(part(f"b-{revision}", revision, people([revision])))
@@ -259,6 +267,7 @@ async def test_reports_are_sent_again_by_batch_and_by_range(cloud: Cloud) -> Non
         assert (reply["outcome"], reply["error"]["code"]) == ("refused", code)
 
 
+@in_mqtt_5_alone
 async def test_acknowledged_reports_are_noted_and_kept(agent: Agent, cloud: Cloud) -> None:
     await cloud.send(part("b-1", 1, people([1])))
     await cloud.outcome("b-1", "complete")

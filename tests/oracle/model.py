@@ -124,7 +124,7 @@ class Gateway:
     def confirm(self, batch_id: str, now: int) -> None:
         """The command: carry out what a batch holds."""
         batch = self.batches.get(batch_id)
-        if batch and batch.stage == "held":
+        if batch and batch_id in self.held():
             self._remove(batch_id, self._absentees(batch), now)
 
     def remind(self, silent_since: int, now: int) -> None:
@@ -186,7 +186,7 @@ class Gateway:
         users = self.lists[device]
         results: dict[int, Document] = {}
         stands: dict[str | None, int] = {}
-        for item in [i for i in items if i.revocation] + [i for i in items if not i.revocation]:
+        for item in self._in_turn(items, users, part["mode"] == "replace"):
             fault = item.fault
             if not fault and not item.revocation and self.devices[device].kind == "fluss+":
                 fault = item.terms.fault if item.terms else None
@@ -211,6 +211,18 @@ class Gateway:
             elif item.mobile in UNASSIGNED:
                 result["warnings"] = {*result.get("warnings", ()), "unassigned_range"}
         return [results[item.number] for item in items]
+
+    @staticmethod
+    def _in_turn(items: list[Item], users: dict[str, Row], replacing: bool) -> list[Item]:
+        """Revocations first; of a replace then those who have a place, who keep it before anyone new takes one."""
+
+        def turn(item: Item) -> int:
+            if item.revocation:
+                return 0
+            row = users.get(item.mobile or "")
+            return 2 if replacing and not (row and row.status in LISTED) else 1
+
+        return sorted(items, key=turn)
 
     def _judge(self, device: str, mobile: str, part: Document) -> Document | None:
         """Why an item changes nothing, whatever it says."""
@@ -293,7 +305,7 @@ class Gateway:
 
     def _suspicious(self, batch: Batch, device: str, mobiles: list[str]) -> bool:
         listed = sum(row.status is not None for row in self.lists[device].values()) - batch.net[device]
-        return len(mobiles) > self.users and len(mobiles) > self.share * listed
+        return self.share < 1 and len(mobiles) > self.users and len(mobiles) > self.share * listed
 
     def _open_devices(self, batch: Batch) -> list[str]:
         revision = batch.header["revision"]

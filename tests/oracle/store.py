@@ -134,7 +134,7 @@ class Store:
         return {
             "users": self.users(),
             "reports": told(self.reports()),
-            "resends": [self._resent(resend) for resend in outbox.resends(self.reader)],
+            "resends": [self._resent(resend) for resend in self._resends()],
             "devices": {
                 device: (state.pending, state.active, state.expired, state.revision, digest_text(state.digest))
                 for device, state in device_states(self.reader).items()
@@ -142,6 +142,12 @@ class Store:
             "held": [batch.batch_id for batch in held_batches(self.reader, device_states(self.reader))],
             "deadline": changes.next_deadline(self.reader),
         }
+
+    def _resends(self) -> list[outbox.Resend]:
+        found: list[outbox.Resend] = []
+        while resend := outbox.next_resend(self.reader, found[-1].number if found else 0):
+            found.append(resend)
+        return found
 
     def _resent(self, resend: outbox.Resend) -> tuple[Any, ...]:
         """Which statuses go again: all of a part, and after its receipt."""

@@ -180,8 +180,20 @@ def test_sequence_knows_each_number_once_and_every_gap(newest: int, numbers: lis
         seen.add(number)
     missing = set(range(newest + 1, max(seen, default=0))) - seen
     gaps = sequence.gaps()
+    assert all(first <= last for first, last in gaps)
     assert [number for first, last in gaps for number in range(first, last + 1)] == sorted(missing)
     assert all(after[0] > before[1] + 1 for before, after in pairwise(gaps)), "gaps are whole"
+
+
+@given(st.permutations(range(1, 60)))
+def test_sequence_without_gaps_remembers_no_more_than_where_it_is(numbers: list[int]) -> None:
+    """A watch may last for months."""
+    sequence = Sequence()
+    sequence.begin("e", 0)
+    for number in numbers:
+        sequence.take("e", number)
+    assert not sequence._beyond
+    assert not sequence._before
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 9)), max_size=30))

@@ -314,7 +314,9 @@ def test_removals_of_a_replace_are_waited_for_and_asked_for() -> None:
     gateway.number = 102
     gone = Result(item=None, deviceId=GATE, mobile="+27831", outcome="changed", status=None, reason="not_in_list")
     elsewhere = gone.model_copy(update={"device_id": "999999"})
-    gateway.said([gone, elsewhere], None, None)
+    removals = gateway.said([gone, elsewhere], None, None, now=5.0)
+    tracker.hear_statuses(removals, 9.0)
+    assert tracker.moved_at == 5.0, "what is repeated is no news"
     assert list(tracker.removed) == [(GATE, "+27831")]
     assert tracker.done
 
