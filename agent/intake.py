@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
@@ -100,32 +100,28 @@ class Intake:
     async def _invites(self, deliveries: Sequence[Delivery]) -> None:
         """Parts that wait together share commits of bounded size."""
         waiting: list[Delivery] = []
-        group: list[_Judged] = []
+        group: dict[str, _Judged] = {}
         items = 0
         for delivery in deliveries:
-            waiting.append(delivery)
-            judged = await self._judge(delivery)
-            if judged is not None:
-                group.append((delivery, judged))
-                items += judged.items * len(judged.part.device_ids) if isinstance(judged, Roll) else 1
-            if items >= GROUP_ITEMS:
+            digest = _digest(delivery)
+            if digest in group or items >= GROUP_ITEMS:  # what becomes of the first decides about the same again
                 await self._commit(group, waiting)
-                waiting, group, items = [], [], 0
+                waiting, group, items = [], {}, 0
+            waiting.append(delivery)
+            if self._repeats.known(digest, self._vault.now()):
+                self._repeats.count(digest)
+                continue
+            judged = await self._judge(delivery)
+            group[digest] = (delivery, judged)
+            items += judged.items * len(judged.part.device_ids) if isinstance(judged, Roll) else 1
         await self._commit(group, waiting)
 
-    async def _judge(self, delivery: Delivery) -> Roll | Refused | None:
-        """Decode and validate one part; None for what was refused a moment ago, which is only counted."""
-        digest = _digest(delivery)
-        if digest in self._repeats:
-            self._repeats.count(digest)
-            return None
+    async def _judge(self, delivery: Delivery) -> Roll | Refused:
+        """Decode and validate one part."""
         if delivery.size > MAX_MESSAGE:  # larger than senders make them: not on the loop, which has a gate to answer
-            judged = await asyncio.to_thread(self._understood, delivery)
-        else:
-            judged = self._understood(delivery)
-            await asyncio.sleep(0)  # the gate is answered between parts
-        if isinstance(judged, Refused):
-            self._repeats.refused(digest, judged, self._vault.now())
+            return await asyncio.to_thread(self._understood, delivery)
+        judged = self._understood(delivery)
+        await asyncio.sleep(0)  # the gate is answered between parts
         return judged
 
     def _understood(self, delivery: Delivery) -> Roll | Refused:
@@ -134,14 +130,16 @@ class Intake:
         part = decode(delivery.payload, self._rules.gateway_id, self._rules.limits)
         return part if isinstance(part, Refused) else validate(part, self._numbers)
 
-    async def _commit(self, group: Sequence["_Judged"], deliveries: Sequence[Delivery]) -> None:
+    async def _commit(self, group: Mapping[str, "_Judged"], deliveries: Sequence[Delivery]) -> None:
         """Apply a group in one transaction, then acknowledge what brought it."""
         if group:
             started = time.monotonic()
-            outcomes = await self._apply([judged for _, judged in group])
-            for (delivery, _), applied in zip(group, outcomes, strict=True):
-                if applied.refused is not None and delivery.payload is not None:
-                    self._quarantine.keep(delivery.payload, _digest(delivery), self._vault.now())
+            outcomes = await self._apply([judged for _, judged in group.values()])
+            for (digest, (delivery, _)), applied in zip(group.items(), outcomes, strict=True):
+                if applied.refused is not None:
+                    self._repeats.refused(digest, applied.refused, self._vault.now())
+                    if delivery.payload is not None:
+                        self._quarantine.keep(delivery.payload, digest, self._vault.now())
                 _log(applied)
             log.info("group.applied", parts=len(group), ms=round((time.monotonic() - started) * 1000))
         for delivery in deliveries:

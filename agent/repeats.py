@@ -23,12 +23,15 @@ class Repeats:
     def __init__(self) -> None:
         self._floods: dict[str, _Flood] = {}
 
-    def __contains__(self, sha256: str) -> bool:
-        return sha256 in self._floods
+    def known(self, sha256: str, now: int) -> bool:
+        """Whether this was refused lately. Not where the clock has gone back since: it may not be expired any more."""
+        flood = self._floods.get(sha256)
+        return flood is not None and flood.since <= now
 
     def refused(self, sha256: str, refused: Refused, now: int) -> None:
         """A payload was refused and receipted; the same again is counted from here on."""
-        self._floods.setdefault(sha256, _Flood(refused, now))
+        flood = self._floods.setdefault(sha256, _Flood(refused, now))
+        flood.since = now
 
     def count(self, sha256: str) -> None:
         """The same payload came again."""

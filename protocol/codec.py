@@ -41,6 +41,7 @@ class Part:
     invited_by: str | None
     invitees: list[Any]
     revocations: list[Any]
+    payload_sha256: str
     content: bytes
     """SHA-256 over what the part says, `issuedAt`, `expiresAt` and its place in the batch aside."""
 
@@ -68,8 +69,9 @@ def decode(payload: bytes, gateway_id: str, limits: Limits) -> Part | Refused:
         document = orjson.loads(payload)
     except orjson.JSONDecodeError as broken:
         return Refused(Refusal.NOT_JSON, f"not JSON: {broken}", payload_sha256=sha256(payload).hexdigest())
-    part = _part(document, gateway_id, limits)
-    return part if isinstance(part, Part) else _named(part, document, sha256(payload).hexdigest())
+    digest = sha256(payload).hexdigest()
+    part = _part(document, digest, gateway_id, limits)
+    return part if isinstance(part, Part) else _named(part, document, digest)
 
 
 def oversized(size: int, payload_sha256: str, limits: Limits) -> Refused:
@@ -78,7 +80,7 @@ def oversized(size: int, payload_sha256: str, limits: Limits) -> Refused:
     return Refused(Refusal.TOO_LARGE, message, payload_sha256=payload_sha256)
 
 
-def _part(document: object, gateway_id: str, limits: Limits) -> Part | Refused:
+def _part(document: object, digest: str, gateway_id: str, limits: Limits) -> Part | Refused:
     if not isinstance(document, dict):
         return Refused(Refusal.SCHEMA, "a part is a JSON object")
     if document.get("gatewayId", gateway_id) != gateway_id:
@@ -119,6 +121,7 @@ def _part(document: object, gateway_id: str, limits: Limits) -> Part | Refused:
         invited_by=envelope.invited_by,
         invitees=invitees,
         revocations=revocations,
+        payload_sha256=digest,
         content=content,
     )
 

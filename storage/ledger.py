@@ -242,7 +242,7 @@ def _same_batch(batch: Batch, part: Part) -> bool:
 
 
 def _refused(part: Part, code: Refusal, message: str) -> Refused:
-    return Refused(code, message, part.batch_id, part.revision, part.number, part.parts)
+    return Refused(code, message, part.batch_id, part.revision, part.number, part.parts, part.payload_sha256)
 
 
 def _json(values: Collection[object]) -> str:

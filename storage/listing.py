@@ -8,7 +8,7 @@ from unicodedata import combining, decimal, normalize
 import orjson
 
 from protocol.mobile import Numbers, Unassigned
-from storage.database import Reader
+from storage.database import Reader, shipped_schema
 
 _ENTRIES = """
 SELECT device_id, mobile, name, notes, permission, starts_at, ends_at, schedule, units, wifi, invited_by, status,
@@ -70,9 +70,10 @@ def entries(
 
 
 def schema_version(reader: Reader) -> int:
-    """The version of the schema the store was written with, 0 where nobody has made one yet; raises StorageFault."""
+    """The version of the schema the store was written with, 0 where nobody has made it yet; raises StorageFault."""
     ((version,),) = reader.fetch("PRAGMA user_version")
-    return int(version) if version and reader.fetch("SELECT 1 FROM store") else 0
+    unused = version == len(shipped_schema()) and not reader.fetch("SELECT 1 FROM store")
+    return 0 if unused else int(version)
 
 
 class Search:

@@ -124,25 +124,32 @@ class Cloud:
         return replies[0]
 
     async def reconcile(self, *parts: Mapping[str, object], within_s: float = 30) -> int:
-        """Do what a cloud does that trusts no broker, until every part has its receipt and all its results.
+        """Do what a cloud does that trusts no broker, until every part has all its results and no report is missing.
 
-        It sends again what was not receipted, and asks again for reports that are missing. Returns how often it did.
+        Whenever it has heard nothing for a second, it sends again what was not receipted, and asks again for reports
+        that are missing. Returns how often it did.
         """
         again = 0
         async with asyncio.timeout(within_s):
-            while unsettled := [each for each in parts if not self.settled(each)]:
+            while self.missing() or not all(self.settled(each) for each in parts):
+                await self._silence(1)
                 with suppress(aiomqtt.MqttError):
-                    for each in unsettled:
+                    for each in parts:
                         if not self._receipted(each):
                             again += 1
                             await self.send(each)
-                    for epoch, number in self.missing():
+                    for epoch, first, last in _ranges(self.missing()):
                         again += 1
                         command = {"commandId": f"command-{next(self._commands)}", "gatewayId": GATEWAY}
-                        wanted = {"command": "report", "epoch": epoch, "fromReport": number}
+                        wanted = {"command": "report", "epoch": epoch, "fromReport": first, "throughReport": last}
                         await self.publish("commands", {**command, **wanted})
-                await asyncio.sleep(0.5)
         return again
+
+    async def _silence(self, for_s: float) -> None:
+        heard = -1
+        while heard != len(self.heard):
+            heard = len(self.heard)
+            await asyncio.sleep(for_s)
 
     # What it has heard
 
@@ -263,3 +270,14 @@ def _by_number(receipt: Document) -> tuple[str, int]:
 
 def _by_item(result: Document) -> tuple[int, str]:
     return -1 if result["item"] is None else result["item"], result["deviceId"]
+
+
+def _ranges(reports: Iterable[tuple[str, int]]) -> list[tuple[str, int, int]]:
+    """Epoch, first and last of the reports that follow each other."""
+    ranges: list[tuple[str, int, int]] = []
+    for epoch, number in reports:
+        if ranges and ranges[-1][0::2] == (epoch, number - 1):
+            ranges[-1] = (epoch, ranges[-1][1], number)
+        else:
+            ranges.append((epoch, number, number))
+    return ranges

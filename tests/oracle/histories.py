@@ -178,6 +178,7 @@ def histories(draw: st.DrawFn) -> History:
         "confirm": st.tuples(st.sampled_from(batch_ids)),
         "expire": st.just(()),
         "remind": st.just(()),
+        "restart": st.just(()),
     }
     rest, steps = draw(messages(parts)), []
     while rest:

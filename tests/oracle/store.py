@@ -70,6 +70,13 @@ class Store:
         part = decode(payload, self.gateway_id, Limits())
         return part if isinstance(part, Refused) else validate(part, _NUMBERS)
 
+    async def restart(self) -> None:
+        """The gateway goes down and comes up again."""
+        self.reader.close()
+        await self.database.__aexit__(None, None, None)
+        self.database = Database(self.path)
+        await self.database.__aenter__()
+
     async def receive(self, payloads: Sequence[bytes], now: int) -> list[Applied]:
         """Messages that waited together."""
         group = [self.judged(payload) for payload in payloads]
@@ -134,7 +141,7 @@ class Store:
         return {
             "users": self.users(),
             "reports": told(self.reports()),
-            "resends": [self._resent(resend) for resend in self._resends()],
+            "resends": [self._resent(resend) for resend in self.resends()],
             "devices": {
                 device: (state.pending, state.active, state.expired, state.revision, digest_text(state.digest))
                 for device, state in device_states(self.reader).items()
@@ -143,19 +150,20 @@ class Store:
             "deadline": changes.next_deadline(self.reader),
         }
 
-    def _resends(self) -> list[outbox.Resend]:
+    def resends(self) -> list[outbox.Resend]:
+        """Every request for reports again, in order."""
         found: list[outbox.Resend] = []
         while resend := outbox.next_resend(self.reader, found[-1].number if found else 0):
             found.append(resend)
         return found
 
     def _resent(self, resend: outbox.Resend) -> tuple[Any, ...]:
-        """Which statuses go again: all of a part, and after its receipt."""
+        """Which statuses go again: all of a part, and after its new receipt."""
         again = self.reports(resend.first, resend.last)
         (receipt,) = self.reports(resend.after, resend.after)
-        assert {(each["batchId"], each["part"]) for each in again} == {(receipt["batchId"], receipt["part"])}
         assert receipt["outcome"] == "replayed"
-        assert all("results" in each for each in again)
+        assert all("results" in report for report in again)
+        assert {(report["batchId"], report["part"]) for report in again} == {(receipt["batchId"], receipt["part"])}
         return receipt["batchId"], receipt["part"]
 
     def unsound(self) -> list[str]:
