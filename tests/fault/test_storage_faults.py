@@ -97,11 +97,24 @@ async def test_agent_leaves_in_time_although_nothing_can_be_stored(mosquitto: Mo
         sent = large_parts()
         await cloud.send(*sent)
         await cloud.sees(storage="degraded")
-        assert await agent.stop(within_s=5) == exits.OK
+        assert await agent.stop(within_s=8) == exits.OK
 
         await agent.online(cloud)
         await cloud.settles(*sent)
         assert len(agent.logged("part.applied")) == len(sent)
+
+
+async def test_agent_leaves_in_time_although_the_store_is_locked(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
+        with closing(sqlite3.connect(agent.store, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await cloud.send(*large_parts())
+            await until(lambda: mosquitto.log().count("Sending PUBLISH to gw-1") >= 3)
+            assert await agent.stop(within_s=8) in {exits.OK, exits.IO}
+
+        await agent.online(cloud)
+        await cloud.settles(*large_parts())
+        assert len(agent.logged("part.applied")) == 3
 
 
 async def test_locked_store_is_waited_for(mosquitto: Mosquitto, tmp_path: Path) -> None:

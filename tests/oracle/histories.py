@@ -149,6 +149,7 @@ class History(NamedTuple):
     share: float
     users: int
     steps: list[Step]
+    batch_ids: list[str]
 
     @property
     def payloads(self) -> list[bytes]:
@@ -190,7 +191,7 @@ def histories(draw: st.DrawFn) -> History:
             steps.append(Step(name, draw(pauses), draw(incidents[name])))
     places = st.integers(1, 6)
     devices = {GATE: DeviceRule("fluss+", draw(places)), PANEL: DeviceRule("intercom", draw(places))}
-    return History(devices, draw(st.sampled_from([0.0, 0.5, 0.5, 1.0])), draw(st.integers(0, 2)), steps)
+    return History(devices, draw(st.sampled_from([0.0, 0.5, 0.5, 1.0])), draw(st.integers(0, 2)), steps, batch_ids)
 
 
 pauses = st.sampled_from([0, 0, 0, 1, HOUR, 4 * HOUR])

@@ -89,16 +89,16 @@ class Gateway:
         batch = self.batches.get(part["batchId"])
         known = batch.parts.get(part["part"]) if batch else None
         if batch and (_header(part) != batch.header or (known and _said(known) != _said(part))):
-            return self.says.refused(part, "batch_conflict", now)
+            return self.says.refused(part, "batch_conflict", now, payload)
         if batch and known:
             self.says.receipt("replayed", part, batch.counts[part["part"]], now)
             if known["results"]:
                 self.says.resends.append((part["batchId"], part["part"]))
             return None
         if not batch and any(other.header["revision"] == part["revision"] for other in self.batches.values()):
-            return self.says.refused(part, "revision_conflict", now)
+            return self.says.refused(part, "revision_conflict", now, payload)
         if part.get("expiresAt") is not None and part["expiresAt"] <= now:
-            return self.says.refused(part, "expired", now)
+            return self.says.refused(part, "expired", now, payload)
         return self._apply(part, now)
 
     def expire(self, now: int) -> None:

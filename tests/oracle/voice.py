@@ -21,10 +21,10 @@ class Voice:
         told = {"gatewayId": self.gateway_id, "at": now, "outcome": outcome, "counts": dict(counts)}
         self.reports.append({"error": None, "missingParts": []} | header | told | more)
 
-    def refused(self, part: Any, code: str, now: int, payload: bytes | None = None) -> None:
-        """Nothing of a part was applied; bytes that could not be used are named by their hash."""
-        unread = {} if payload is None else {"payloadSha256": sha256(payload).hexdigest()}
-        self.receipt("rejected", part if isinstance(part, dict) else {}, {}, now, error=code, **unread)
+    def refused(self, part: Any, code: str, now: int, payload: bytes) -> None:
+        """Nothing of a part was applied; the hash says which bytes are meant."""
+        header = part if isinstance(part, dict) else {}
+        self.receipt("rejected", header, {}, now, error=code, payloadSha256=sha256(payload).hexdigest())
 
     def statuses(self, part: Document, results: list[Document], now: int) -> None:
         """What became of the people of a part, or (an empty part) of people later."""
