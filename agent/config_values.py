@@ -129,7 +129,7 @@ def file(value: object, info: ValidationInfo) -> Path:
 
 
 def state_dir(value: object, info: ValidationInfo) -> Path:
-    """A directory that can be written, or can be made; absolute, or beside the configuration. It is not made here."""
+    """A directory that is there or can be made; absolute, or beside the configuration. It is not made here."""
     path = cast("Places", info.context).beside / _path(value)
     try:
         nearest = next(place for place in (path, *path.parents) if place.exists())
@@ -137,7 +137,8 @@ def state_dir(value: object, info: ValidationInfo) -> Path:
             raise ValueError(f"{nearest} is not a directory")
     except OSError as error:
         raise ValueError(f"{path} cannot be used: {error.strerror}") from error
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    # One that is there may be on a disk that is sick, or another user's: neither is a mistake in the file.
+    if nearest != path and not os.access(nearest, os.W_OK | os.X_OK):
         raise ValueError(f"{path} cannot be written: this user (uid {os.geteuid()}) may not write in {nearest}")
     return path
 

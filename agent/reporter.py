@@ -61,7 +61,9 @@ class Reporter:
         self._wake.set()
 
     def unsent(self) -> int:
-        """How many reports wait for the broker."""
+        """How many reports wait for the broker, as far as can be read."""
+        with suppress(StorageFault):
+            self._newest = outbox.position(self._vault.reader).newest
         return self._newest - self._sent
 
     async def run(self) -> None:

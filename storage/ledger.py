@@ -17,9 +17,9 @@ _NAMED = "batch_id IN (SELECT value FROM json_each(?)) OR revision IN (SELECT va
 _UPSERT = """
 INSERT INTO batches (batch, batch_id, revision, parts, mode, device_ids, applied, touched_at, stage, unnamed)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (batch) DO UPDATE SET applied = excluded.applied, touched_at = excluded.touched_at, stage = excluded.stage,
-    unnamed = excluded.unnamed
-"""
+ON CONFLICT (batch) DO UPDATE SET applied = excluded.applied, touched_at = excluded.touched_at,
+    stage = iif(stage = 'complete', stage, excluded.stage), unnamed = excluded.unnamed
+"""  # complete is the end: a hold that a newer replace has ended meanwhile does not come back
 _PARTS = """
 SELECT batch, part, content, counts, first_report, last_report FROM parts
 WHERE batch IN (SELECT value FROM json_each(?)) AND part IN (SELECT value FROM json_each(?))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -56,7 +57,7 @@ class Message:
 
 
 class Cloud:
-    """Listens to one gateway for as long as it is entered, over as many connections as that takes.
+    """Listens to one gateway for as long as it is entered, in one session over as many connections as that takes.
 
     It keeps reports as the contract wants it: the first of each (epoch, reportId). One that came again with other words
     fails the test at the end, whichever it is.
@@ -72,6 +73,7 @@ class Cloud:
         self._receipts: dict[tuple[str | None, int | None], list[Document]] = defaultdict(list)
         self._results: dict[str | None, dict[int | None, list[Document]]] = defaultdict(lambda: defaultdict(list))
         self.port = port
+        self._name = f"cloud-{secrets.token_hex(8)}"
         self._base = f"{prefix}/{GATEWAY}"
         self._client: aiomqtt.Client | None = None
         self._connected = asyncio.Event()
@@ -237,7 +239,7 @@ class Cloud:
     async def _listen(self) -> None:
         while True:
             with suppress(aiomqtt.MqttError):
-                async with aiomqtt.Client(LOOPBACK, self.port) as client:
+                async with aiomqtt.Client(LOOPBACK, self.port, identifier=self._name, clean_session=False) as client:
                     await client.subscribe([(f"{self._base}/{leaf}", 1) for leaf in HEARD])
                     self._client = client
                     self._connected.set()

@@ -266,7 +266,7 @@ def test_read_contacts_undoes_the_guard_of_an_export_and_no_other_apostrophe() -
         (2, "'n Mens", 27820000101, "=1+1"),
         (3, "'90s", 27820000104, "012"),
         (4, "-", 27820000102, "'quoted'"),
-        (5, "''=x", 27820000103, "@b"),
+        (5, "'=x", 27820000103, "@b"),
     ]
 
 
