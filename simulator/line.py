@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiomqtt
 from aiomqtt import MqttError, ProtocolVersion
@@ -22,6 +22,7 @@ WINDOW: Final = 8
 _CONNECT_S: Final = 5.0
 _ANSWER_S: Final = 30.0
 _KEEPALIVE_S: Final = 20
+_CANCELLED_S: Final = 1.0
 
 _SILENT: Final = logging.getLogger(__name__)
 """For what the libraries would log about broken connections: it is raised here, in words."""
@@ -87,9 +88,7 @@ async def converse(
                     await listening
                 return await speaking
             finally:
-                listening.cancel()
-                speaking.cancel()
-                await asyncio.gather(listening, speaking, return_exceptions=True)
+                await _ended(listening, speaking)
     except MqttError as broken:
         raise unreachable(address, broken) from broken
 
@@ -128,6 +127,15 @@ async def _listen(client: aiomqtt.Client, topics: Topics, hear: Callable[[Messag
         understood = read(message.topic.value, message.payload, topics)
         if understood is not None:
             hear(understood)
+
+
+async def _ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel them until they are: before Python 3.12 aiomqtt's `asyncio.wait_for` can lose a cancellation."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=_CANCELLED_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _value(code: int | ReasonCode) -> int:

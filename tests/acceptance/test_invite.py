@@ -14,7 +14,7 @@ import pytest
 
 from simulator import exits
 from tests.counterparts.agent import Agent, gateway
-from tests.counterparts.cloud import GATE, PANEL
+from tests.counterparts.cloud import GATE, PANEL, mobile, part, people
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.ports import free_port
 from tests.counterparts.program import Program
@@ -196,6 +196,18 @@ async def test_visitors_and_cleaners_get_their_times(office: Agent, tmp_path: Pa
         {"days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "until": "17:00"},
         {"days": ["sat"], "from": "08:00", "until": "12:00"},
     ]
+
+
+async def test_list_is_newer_than_whatever_another_office_sent(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Its clock was in the far future."""
+    async with gateway(tmp_path / "gw", mosquitto.port) as (agent, other):
+        sent = part("theirs", 2**52, people([1]))
+        await other.send(sent)
+        await other.settles(sent)
+        await until(lambda: other.state["devices"][0]["revision"] == 2**52)
+        file = written(tmp_path, f"Ours,{mobile(1)},")
+        ended = await cloud("invite", file, "--config", agent.file, "--device", GATE, "--permission", "Full", "--yes")
+        assert [row["Outcome"] for row in ended.rows] == ["updated"]
 
 
 async def test_replace_takes_off_who_is_not_in_it_and_confirm_ends_a_hold(office: Agent, tmp_path: Path) -> None:

@@ -227,8 +227,9 @@ async def scripted(
         try:
             yield Address(broker.host, broker.port), played
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            while not running.done():  # before Python 3.12 asyncio.wait_for can lose a cancellation
+                running.cancel()
+                await asyncio.wait([running], timeout=1)
 
 
 async def test_part_that_was_lost_is_sent_again(mosquitto: Mosquitto) -> None:

@@ -15,7 +15,12 @@ MOMENTS = [NOON + hours * HOUR for hours in (-2, 0, 1, 2, 3, 5)]
 OFFICE_HOURS = [{"days": ["mon", "tue"], "from": "09:00", "until": "17:00"}]
 NIGHTS = [{"days": ["fri"], "from": "22:00", "until": "06:00"}, {"days": ["sat"], "from": "20:00", "until": "06:00"}]
 SCHEDULES = [OFFICE_HOURS, NIGHTS, NIGHTS[::-1], [{"days": ["tue", "mon"], "from": "09:00", "until": "17:00"}]]
-BAD_SCHEDULES: list[Any] = [[], "weekdays", [{"days": ["someday"], "from": "09:00", "until": "17:00"}], [{"days": ["mon"]}]]
+BAD_SCHEDULES: list[Any] = [
+    [],
+    "weekdays",
+    [{"days": ["someday"], "from": "09:00", "until": "17:00"}],
+    [{"days": ["mon"]}],
+]
 
 moments = st.none() | st.sampled_from(MOMENTS)
 mobiles = st.sampled_from(sorted(NUMBERS))
@@ -50,7 +55,7 @@ FAULTS: list[Document] = [
     *({"permission": "Repeat", "schedule": schedule} for schedule in BAD_SCHEDULES),
     {"permission": "Temporary", "startDate": MOMENTS[4], "endDate": MOMENTS[1]},
 ]
-NOBODY = [None, 5, "082 451 1234", []]
+NOBODY: list[Any] = [None, 5, "082 451 1234", []]
 
 
 @st.composite
@@ -81,7 +86,9 @@ def batches(draw: st.DrawFn, number: int) -> list[Document]:
         "parts": count,
         "mode": draw(st.sampled_from(["merge", "replace", "replace"])),
         "deviceIds": draw(st.sampled_from(PLACES)),
-        "permission": draw(st.sampled_from([*["Always"] * 6, "Owner", "Temporary", "Temporary", "Repeat", "Guest", None])),
+        "permission": draw(
+            st.sampled_from([*["Always"] * 6, "Owner", "Temporary", "Temporary", "Repeat", "Guest", None])
+        ),
         "startDate": draw(moments),
         "endDate": draw(moments),
         "schedule": draw(schedules),

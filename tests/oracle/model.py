@@ -180,9 +180,7 @@ class Gateway:
         if len(batch.parts) == part["parts"]:
             self._complete(name, now)
 
-    def _on_device(
-        self, device: str, batch: Batch, part: Document, items: list[Item], now: int
-    ) -> list[Document]:
+    def _on_device(self, device: str, batch: Batch, part: Document, items: list[Item], now: int) -> list[Document]:
         users = self.lists[device]
         results: dict[int, Document] = {}
         stands: dict[str | None, int] = {}
@@ -371,4 +369,3 @@ def _result(item: Item, device: str) -> Document:
 
 def _rejected(item: Item, device: str, code: str) -> Document:
     return _result(item, device) | {"outcome": "rejected", "error": code}
-

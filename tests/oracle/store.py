@@ -25,8 +25,8 @@ from tests.oracle.model import DeviceRule, Gateway
 EPOCH = "k3f9"
 _NUMBERS = Numbers("ZA")
 _USERS = """
-SELECT device_id, mobile, batch_id, batches.revision, status, accepted, permission, starts_at, ends_at, schedule, name, notes,
-    units, wifi, invited_by, changed_at
+SELECT device_id, mobile, batch_id, batches.revision, status, accepted, permission, starts_at, ends_at, schedule, name,
+    notes, units, wifi, invited_by, changed_at
 FROM users JOIN devices USING (device) JOIN origins USING (origin) JOIN batches USING (batch)
 """
 _FALSE_SUMS = """

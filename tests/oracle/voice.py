@@ -8,7 +8,7 @@ from tests.oracle.items import Document
 
 
 class Voice:
-    """`reports` are as the wire has them, but for their numbers and words; `resends` are parts whose statuses go again."""
+    """`reports` are as on the wire, but for their numbers and words; `resends` are parts whose statuses go again."""
 
     def __init__(self, gateway_id: str) -> None:
         self.gateway_id = gateway_id
