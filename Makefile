@@ -75,13 +75,13 @@ clean:  ## remove the environments and what tools left behind
 	@rm -rf .venv .venv-* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# ── The counterparts: a real broker to talk to, and a tracer to kill at a chosen system call ───────────────────────────
+# ── The counterparts: a real broker to talk to, a tracer to kill at a chosen system call, a clock to set wrong ─────────
 
 # Installed where that takes no password. Without them a person's run skips what needs them; in CI that is a failure.
 .PHONY: counterparts
 counterparts:
 	@export PATH="$$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive; \
-	missing() { for name in mosquitto strace; do command -v $$name >/dev/null || printf '%s ' $$name; done; }; \
+	missing() { for name in mosquitto strace faketime; do command -v $$name >/dev/null || printf '%s ' $$name; done; }; \
 	[ -z "$$(missing)" ] && exit; \
 	if [ "$$(id -u)" = 0 ]; then root=(); else root=(sudo -n); fi; \
 	if command -v apt-get >/dev/null && "$${root[@]}" true 2>/dev/null; then \

@@ -122,6 +122,8 @@ class Presence:
         """Write the note anew whenever it has changed, until cancelled: why there is no link must not wait for one."""
         while True:
             self.write_note(link)
+            if self._last is not None and self._last.clock is not self._vault.clock.state():
+                self.changed()
             await asyncio.sleep(NOTE_EVERY_S)
 
     def write_note(self, link: Link) -> None:

@@ -74,7 +74,8 @@ class PartProgress:
 
     def unknown(self, parts: int) -> str | None:
         """What is not known of it yet, in words."""
-        name = f"part {self.part.number} of {parts} ({self.part.items} people)"
+        people = "1 person" if self.part.items == 1 else f"{self.part.items} people"
+        name = f"part {self.part.number} of {parts} ({people})"
         if not self.at_broker:
             return f"{name} has not reached the broker"
         if not self.answered:

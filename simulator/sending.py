@@ -1,5 +1,6 @@
 """A list sent to a gateway in sight of a person: progress meanwhile, and then what became of everybody."""
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
@@ -70,7 +71,13 @@ async def deliver(
             notice=lambda words: print_lines(console, Text(words, style="yellow")),
             progress=lambda tracker: bar.update(task, completed=tracker.known),
         )
-        return await delivery.run()
+        try:
+            return await delivery.run()
+        except asyncio.CancelledError:
+            known = delivery.tracker.known if delivery.tracker else 0
+            words = f"Interrupted: {known} results are known. What the broker has, it still keeps for the gateway."
+            print_lines(console, Text(words, style="yellow"))
+            raise
 
 
 def print_report(

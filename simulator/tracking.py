@@ -169,7 +169,7 @@ class Tracker:
         if not self._concluded:
             yield "whether the batch is complete"
         elif len(self.removed) < self._removals:
-            yield f"who {self._removals - len(self.removed)} of the {self._removals} people taken off the list are"
+            yield f"who was taken off the list ({len(self.removed)} of {self._removals} known)"
 
     @property
     def expected(self) -> int:

@@ -26,7 +26,8 @@ BUSY_S = 1.0
 GLIMPSE_S = 0.02
 """The same for a reader on the event loop."""
 
-CLOSE_S = 3.0
+CLOSE_S = 1.0
+FAREWELL_S = 0.1
 
 Rows: TypeAlias = list[tuple[Any, ...]]
 T = TypeVar("T")
@@ -130,7 +131,11 @@ class Database:
                 raise
 
     async def _open(self) -> aiosqlite.Connection:
-        connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=BUSY_S)
+        try:
+            connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=BUSY_S)
+        except sqlite3.Error:
+            await asyncio.sleep(FAREWELL_S)  # its thread still answers to the loop, which may end with this error
+            raise
         try:
             for pragma in (
                 "journal_mode=WAL",

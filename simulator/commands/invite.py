@@ -87,7 +87,8 @@ def invite(
     print_lines(say, f"To {where} at {target.gateway_id}: {describe(offer, zone)}{', accepted' if accepted else ''}")
     if offer.mode is Mode.REPLACE:
         print_lines(say, Text("Whoever is not in this list is taken off the list of every device.", style="yellow"))
-    if not yes and not click.confirm(f"Import {len(roster.sent):,} people?", err=True):
+    people = "1 person" if len(roster.sent) == 1 else f"{len(roster.sent):,} people"
+    if not yes and not click.confirm(f"Import {people}?", err=True):
         return exits.REFUSED
     sending = deliver(say, target.address, target.gateway_id, roster, offer, timeout_s=timeout_s)
     tracker = asyncio.run(sending)
@@ -110,11 +111,18 @@ def _read(
     try:
         lists = [load_contacts(file, region=region, header=header, columns=roles) for file in files]
         if paste is not None:
-            pasted = sys.stdin.buffer.read() if paste == _STDIN else paste
-            lists.append(read_pasted(pasted, region=region, header=header, columns=roles))
+            lists.append(read_pasted(_pasted(paste), region=region, header=header, columns=roles))
     except ContactsError as why:
         raise UnreadableList(str(why)) from None
     return tuple(lists)
+
+
+def _pasted(paste: str) -> str | bytes:
+    if paste != _STDIN:
+        return paste
+    if sys.stdin.isatty():
+        click.echo('Paste lines such as "David, 082 451 1234, notes"; then Enter and Ctrl-D:', err=True)
+    return sys.stdin.buffer.read()
 
 
 def _sendable(say: Console, roster: Roster, mode: Mode) -> bool:

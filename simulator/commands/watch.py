@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from contextlib import suppress
 from datetime import datetime
 from random import Random
 from typing import Final, Unpack
@@ -29,7 +30,8 @@ _LONGEST_PAUSE_S: Final = 30.0
 def watch(**options: Unpack[Where]) -> None:
     """Show what a gateway says, as it comes, until Ctrl-C; what was missed is asked for again."""
     target = find_target(options)
-    asyncio.run(_Watch(target, make_console(), make_console(stderr=True)).run())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_Watch(target, make_console(), make_console(stderr=True)).run())
 
 
 class _Watch:

@@ -172,6 +172,14 @@ async def test_pasted_lines_are_a_list(office: Agent) -> None:
     assert {user["notes"] for user in await office.users()} >= {"Unit 4, upstairs"}
 
 
+async def test_columns_can_be_said(office: Agent, tmp_path: Path) -> None:
+    file = tmp_path / "bare.csv"
+    file.write_text("Unit 4;082 451 1234;David\nUnit 5;083 111 2222;Thandi\n")
+    words = ("--config", office.file, "--device", PANEL, "--no-header", "--columns", "notes,mobile,name", "--yes")
+    assert [row["Name"] for row in (await cloud("invite", file, *words)).rows] == ["David", "Thandi"]
+    assert {user["notes"] for user in await office.users()} == {"Unit 4", "Unit 5"}
+
+
 async def test_numbers_are_meant_where_the_list_comes_from(office: Agent, tmp_path: Path) -> None:
     """The gateway's own region is South Africa; what was shown in the preview is what it is told."""
     file = written(tmp_path, "Oliver,07911 123456,")
@@ -270,7 +278,7 @@ async def test_gateway_that_stays_away_exits_69_with_what_is_unknown(
     ended = await cloud("invite", file, "--config", office.file, "--device", PANEL, "--yes", "--timeout", "1")
     assert ended.code == exits.UNREACHABLE
     assert "gw-1 is offline. The broker keeps the list for it" in ended.err
-    assert "part 1 of 1 (1 people) has not been answered by the gateway" in ended.err
+    assert "part 1 of 1 (1 person) has not been answered by the gateway" in ended.err
     assert [(row["Name"], row["Outcome"]) for row in ended.rows] == [("David", "unknown"), ("Ruined", "rejected")]
 
 

@@ -309,7 +309,7 @@ def test_removals_of_a_replace_are_waited_for_and_asked_for() -> None:
     gateway.statuses(1, range(2))
     gateway.number += 1  # the removals are lost
     gateway.receipt(None, "complete", removals=1)
-    assert list(tracker.unknown()) == ["who 1 of the 1 people taken off the list are"]
+    assert list(tracker.unknown()) == ["who was taken off the list (0 of 1 known)"]
     assert tracker.due(LATER) == [AskReports(EPOCH, 103, 103)]
     gateway.number = 102
     gone = Result(item=None, deviceId=GATE, mobile="+27831", outcome="changed", status=None, reason="not_in_list")
