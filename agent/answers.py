@@ -93,8 +93,6 @@ class Answers:
                 raise Unusable(CommandRefusal.UNKNOWN_BATCH, f"no batch {command.batch_id!r} is known here")
             return {"reports": count}
         if command.from_report is not None:
-            if command.epoch is None:
-                raise Unusable(CommandRefusal.SCHEMA, "epoch: report numbers mean nothing without it")
             first, last = command.from_report, command.through_report
             return {"reports": await outbox.ask_again(transaction, first, first if last is None else last)}
         if command.from_event is not None:

@@ -1,6 +1,9 @@
 """The command line of `fluss-agent`: which commands there are, and the exit code each ending has."""
 
+import os
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Final
 
@@ -46,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line (default: the process's own) and returns the exit code of `agent.exits` for how it ended."""
     try:
         code = cli.main(arguments, prog_name="fluss-agent", standalone_mode=False)
+        sys.stdout.flush()
     except click.UsageError as error:
         error.show()
         return exits.USAGE
@@ -60,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         click.echo(f"fluss-agent: {place}{error.strerror or error}", err=True)
+        _drop_output()
         return exits.IO
     except Exception as bug:  # noqa: BLE001 -- the top of the process: nothing above would turn a bug into its exit code
         from agent import logs  # noqa: PLC0415 -- no command waits for the log of a bug
@@ -69,3 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"fluss-agent: this is a bug ({type(bug).__name__}); please report it with the log above", err=True)
         return exits.BUG
     return code if isinstance(code, int) else exits.OK
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried once more at the end: Python would then exit with a code of its own."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -27,7 +27,7 @@ class Unanswered(Failure):
 
 
 class Inquiry:
-    """One command, asked until it is answered.
+    """One command, with the fields that `compose` reads off the gateway's state, asked until it is answered.
 
     `awaits` says, of the answer and the reports heard so far, whether more reports should still come; they get
     `ASK_AGAIN_S` seconds each.

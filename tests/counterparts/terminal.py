@@ -18,6 +18,12 @@ _ROWS = 50
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
+def _take_the_terminal() -> None:
+    """Have Ctrl-C reach this process, also where whoever started the tests has it ignored."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """Runs one command for as long as it is entered; what is typed reaches it as from a keyboard."""
 
@@ -34,7 +40,14 @@ class Terminal:
         fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, self._columns, 0, 0))
         os.set_blocking(self._keyboard, False)
         self._process = subprocess.Popen(
-            self._command, stdin=screen, stdout=screen, stderr=screen, env=self._env, cwd="/", start_new_session=True
+            self._command,
+            stdin=screen,
+            stdout=screen,
+            stderr=screen,
+            env=self._env,
+            cwd="/",
+            start_new_session=True,
+            preexec_fn=_take_the_terminal,  # noqa: PLW1509 -- only the child can; these two calls take no locks
         )
         os.close(screen)
         return self
