@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import gc
+import math
 import os
 import secrets
 import signal
@@ -20,6 +21,7 @@ from agent import exits, version
 from agent.answers import Answers
 from agent.clock import Clock
 from agent.config import Config
+from agent.config_values import is_loopback
 from agent.intake import Intake, Rules
 from agent.link import Address, Link, Tls
 from agent.presence import Presence
@@ -108,7 +110,7 @@ async def _serve(config: Config) -> None:
             will=presence.will,
             payload_limit=limits.part_bytes,
             rng=rng,
-            board_uptime_s=lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+            board_uptime_s=lambda: _uptime_s(config),
         )
         reporter = Reporter(config.gateway_id, topics, link, vault, presence.drained)
         intake = Intake(
@@ -166,6 +168,11 @@ def _abandon() -> None:
     """Whatever still hangs, a disk most likely: the store is as after a power cut, which costs it nothing."""
     log.error("agent.abandoned", after_s=LEAVE_S)
     os._exit(exits.IO)
+
+
+def _uptime_s(config: Config) -> float:
+    """How long the board has been up. A broker on the board itself has no crowd to spare: there it never counts."""
+    return math.inf if is_loopback(config.mqtt.host) else time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _address(config: Config) -> Address:

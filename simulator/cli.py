@@ -9,11 +9,7 @@ import click
 
 from simulator import exits, version
 
-_COMMANDS: Final = {
-    "demo": "The whole thing on this machine: import a list, watch it land at the gate.",
-    "broker": "An MQTT broker for a bench, on this machine alone.",
-    "cloud": "The office's side: import a list, and ask a gateway about it.",
-}
+_COMMANDS: Final = ("demo", "broker", "cloud")
 """Each is the `command` of the module with its name in `simulator.commands`."""
 
 

@@ -27,19 +27,21 @@ class Unanswered(Failure):
 
 
 class Inquiry:
-    """One command, with the fields that `compose` reads off the gateway's state, asked until it is answered.
+    """One command, made from the gateway's state by `compose`, and asked until it is answered.
 
     `awaits` says, of the answer and the reports heard so far, whether more reports should still come; they get
     `ASK_AGAIN_S` seconds each.
     """
 
-    def __init__(self, address: Address, gateway_id: str, command: bytes, *, timeout_s: float) -> None:
+    def __init__(
+        self, address: Address, gateway_id: str, compose: Callable[[State], bytes], *, timeout_s: float
+    ) -> None:
         self.reports: list[Receipt | Statuses] = []
         self.reply: Reply | None = None
         self._address = address
         self._gateway_id = gateway_id
-        self._command = command
-        self._command_id = orjson.loads(command)["commandId"]
+        self._compose = compose
+        self._command_id: str | None = None
         self._timeout_s = timeout_s
         self._state: State | None = None
         self._news = asyncio.Event()
@@ -51,11 +53,13 @@ class Inquiry:
             await self._until(lambda: self._state is not None, FIRST_WORD_S)
             if self._state is None or not self._state.online:
                 raise Unanswered(f"{self._gateway_id} is offline: a command is for now, so it was not sent")
+            asked = self._compose(self._state)
+            self._command_id = orjson.loads(asked)["commandId"]
             give_up_at = time.monotonic() + self._timeout_s
             while self.reply is None:
                 if time.monotonic() >= give_up_at:
                     raise Unanswered(f"{self._gateway_id} has not answered within {self._timeout_s:g} s")
-                await line.send_command(self._command)
+                await line.send_command(asked)
                 await self._until(lambda: self.reply is not None, min(ASK_AGAIN_S, give_up_at - time.monotonic()))
             reply = self.reply
             more = reply.outcome == Answer.DONE and awaits(self, reply)

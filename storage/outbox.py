@@ -21,8 +21,8 @@ _SHRINK = """
 DELETE FROM reports WHERE report <= (
     SELECT max(report) FROM (SELECT report, sum(length(body) + 64) OVER (ORDER BY report DESC) AS kept FROM reports)
     WHERE kept > ?
-)
-"""
+) AND report < (SELECT max(report) FROM reports)
+"""  # never the newest: its number must not be given out again
 MOST_REPLIES = 10_000
 MOST_RESENDS = 64
 

@@ -15,7 +15,7 @@ from simulator import exits
 from simulator.commands import Where, find_target, target_options, timeout_option
 from simulator.delivery import command
 from simulator.inquiry import Inquiry
-from simulator.messages import Receipt, Reply, Statuses
+from simulator.messages import Receipt, Reply, State, Statuses
 from simulator.terminal import Column, Fit, coloured, make_console, print_lines, print_table
 
 
@@ -23,7 +23,7 @@ from simulator.terminal import Column, Fit, coloured, make_console, print_lines,
 @click.option("--batch", metavar="ID", help="Everything about one batch.")
 @click.option("--from", "first", type=int, metavar="N", help="From this report on …")
 @click.option("--through", "last", type=int, metavar="N", help="… through this one. [default: that one alone]")
-@click.option("--epoch", metavar="NAME", help="The epoch those numbers are of, if it should still be the same.")
+@click.option("--epoch", metavar="NAME", help="The epoch those numbers are of. [default: the gateway's present one]")
 @timeout_option
 @target_options
 def report(
@@ -38,11 +38,11 @@ def report(
     """Have reports sent again, and show them."""
     if (batch is None) == (first is None):
         raise click.UsageError("say which: --batch ID, or --from N with --through N")
-    fields: dict[str, str | int] = {"epoch": epoch} if epoch else {}
-    if batch is not None:
-        fields["batchId"] = batch
-    if first is not None:
-        fields |= {"fromReport": first, "throughReport": first if last is None else last}
+
+    def fields(state: State) -> dict[str, str | int]:
+        if first is None:
+            return {"batchId": batch or ""}
+        return {"epoch": epoch or state.epoch, "fromReport": first, "throughReport": first if last is None else last}
 
     def is_asked_for(each: Receipt | Statuses) -> bool:
         if batch is not None:
@@ -72,7 +72,7 @@ def confirm(*, batch: str, timeout_s: float, **options: Unpack[Where]) -> int:
             for each in inquiry.reports
         )
 
-    inquiry, reply = _ask(options, Command.CONFIRM, {"batchId": batch}, timeout_s, awaits)
+    inquiry, reply = _ask(options, Command.CONFIRM, lambda _: {"batchId": batch}, timeout_s, awaits)
     _print_reports(make_console(), inquiry.reports)
     return _ended(make_console(stderr=True), reply)
 
@@ -83,23 +83,26 @@ def confirm(*, batch: str, timeout_s: float, **options: Unpack[Where]) -> int:
 @timeout_option
 @target_options
 def acknowledge(*, epoch: str, last: int, timeout_s: float, **options: Unpack[Where]) -> int:
-    """Tell the gateway that reports are stored here, and need not be kept there."""
-    _, reply = _ask(options, Command.ACKNOWLEDGE, {"epoch": epoch, "throughReport": last}, timeout_s)
+    """Tell the gateway which reports it need not keep."""
+    fields: dict[str, str | int] = {"epoch": epoch, "throughReport": last}
+    _, reply = _ask(options, Command.ACKNOWLEDGE, lambda _: fields, timeout_s)
     return _ended(make_console(stderr=True), reply)
 
 
 def _ask(
     options: Where,
     name: Command,
-    fields: dict[str, str | int],
+    fields: Callable[[State], dict[str, str | int]],
     timeout_s: float,
     awaits: Callable[[Inquiry, Reply], bool] = lambda _, __: False,
 ) -> tuple[Inquiry, Reply]:
     target = find_target(options)
 
     async def asking() -> tuple[Inquiry, Reply]:
-        asked = command(target.gateway_id, name, **fields)
-        inquiry = Inquiry(target.address, target.gateway_id, asked, timeout_s=timeout_s)
+        def compose(state: State) -> bytes:
+            return command(target.gateway_id, name, **fields(state))
+
+        inquiry = Inquiry(target.address, target.gateway_id, compose, timeout_s=timeout_s)
         return inquiry, await inquiry.run(awaits)
 
     return asyncio.run(asking())

@@ -21,7 +21,7 @@ from simulator.terminal import make_console, print_lines
     help="Leave configuration, list and log there, to look around.",
 )
 def command(keep: Path | None) -> int:
-    """The whole thing on this machine: import a list, watch it land at the gate."""
+    """Everything on this machine: a list, and the gate it lands at."""
     if keep is not None:
         if keep.exists() and any(keep.iterdir()):
             raise click.UsageError(f"--keep {keep} is not empty: name a new directory")

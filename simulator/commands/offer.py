@@ -36,12 +36,13 @@ _OPTIONS = (
     click.option(
         "--permission",
         type=click.Choice([each.value for each in Permission], case_sensitive=False),
-        help="The access type; every Fluss+ needs one, an intercom has none.",
+        metavar="TYPE",
+        help=f"{', '.join(Permission)}: every Fluss+ needs one, an intercom has none.",
     ),
-    click.option("--start", metavar="DATE", help="Temporary: from when, as 2026-12-24 or 2026-12-24T18:00."),
-    click.option("--end", metavar="DATE", help="Temporary: until when; a date alone is included."),
+    click.option("--start", metavar="DATE", help="From when, as 2026-12-24 or 2026-12-24T18:00; for Temporary."),
+    click.option("--end", metavar="DATE", help="Until when; the day itself is included. For Temporary."),
     click.option(
-        "--schedule", metavar="TEXT", help='Repeat: as "mon-fri 09:00-17:00; sat 08:00-12:00", or the wire\'s JSON.'
+        "--schedule", metavar="TEXT", help='For Repeat: "mon-fri 09:00-17:00; sat 08:00-12:00", or the wire\'s JSON.'
     ),
     click.option("--timezone", metavar="ZONE", help="Where dates without an offset are meant. [default: the devices']"),
     click.option("--invite-expires", metavar="DATE", help="Until when the invitation can be taken up."),

@@ -28,7 +28,7 @@ _LONGEST_PAUSE_S: Final = 30.0
 @click.command()
 @target_options
 def watch(**options: Unpack[Where]) -> None:
-    """Show what a gateway says, as it comes, until Ctrl-C; what was missed is asked for again."""
+    """Show what a gateway says as it comes, until Ctrl-C."""
     target = find_target(options)
     with suppress(KeyboardInterrupt):
         asyncio.run(_Watch(target, make_console(), make_console(stderr=True)).run())

@@ -265,6 +265,8 @@ async def test_reports_can_be_asked_for_again(office: Agent, tmp_path: Path) -> 
     first = ended.rows[0]["Report"]
     one = await cloud("report", "--from", first, "--config", office.file)
     assert [row["Outcome"] for row in one.rows] == ["applied"]
+    other = await cloud("report", "--from", first, "--epoch", "of-another-store", "--config", office.file)
+    assert (other.code, "The gateway refused: this store's epoch is" in other.err) == (exits.REFUSED, True)
     nobody = await cloud("report", "--batch", "no-such-batch", "--config", office.file)
     assert nobody.code == exits.REFUSED
     assert "The gateway refused: no batch 'no-such-batch' is known here" in nobody.err

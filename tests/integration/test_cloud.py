@@ -124,8 +124,10 @@ async def test_list_waits_at_the_broker_for_a_gateway_that_is_away(mosquitto: Mo
 
 
 async def test_command_that_nobody_could_carry_out_is_not_sent(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    asked = command(GATEWAY, Command.REPORT, batchId="b-1")
-    inquiry = Inquiry(Address(LOOPBACK, mosquitto.port), GATEWAY, asked, timeout_s=5)
+    def compose(_: State) -> bytes:
+        return command(GATEWAY, Command.REPORT, batchId="b-1")
+
+    inquiry = Inquiry(Address(LOOPBACK, mosquitto.port), GATEWAY, compose, timeout_s=5)
     with pytest.raises(Unanswered, match="gw-1 is offline"):
         await inquiry.run()
 
