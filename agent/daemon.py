@@ -22,7 +22,7 @@ from agent.answers import Answers
 from agent.clock import Clock
 from agent.config import Config
 from agent.config_values import is_loopback
-from agent.intake import Intake, Rules
+from agent.intake import GROUP_PARTS, Intake, Rules
 from agent.link import Address, Link, Tls
 from agent.presence import Presence
 from agent.quarantine import Quarantine
@@ -184,6 +184,7 @@ def _address(config: Config) -> Address:
         protocol=mqtt.protocol,
         username=mqtt.username,
         password_file=mqtt.password_file,
+        receive_maximum=GROUP_PARTS,
         tls=Tls(mqtt.ca_file, mqtt.cert_file, mqtt.key_file) if mqtt.tls else None,
     )
 

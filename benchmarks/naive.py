@@ -1,16 +1,18 @@
 """The program one would write first: a commit and a status message for every person.
 
-Nothing is done badly on purpose: the same libraries, the same promises to the disk (WAL, FULL) and to the broker
-(QoS 1), one person after the other. Run as `python -m benchmarks.naive CONFIG`.
+Nothing is done badly on purpose: the same libraries (paho, aiosqlite, pydantic, phonenumbers), the same promises to the
+disk (WAL, FULL) and to the broker (QoS 1), one person after the other. Run as `python -m benchmarks.naive CONFIG`.
 """
 
+import asyncio
 import json
-import sqlite3
 import sys
 import time
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import aiosqlite
 import phonenumbers
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -46,31 +48,34 @@ class Batch(BaseModel):
 class Naive:
     """Invites in over MQTT, rows into SQLite, statuses out."""
 
-    def __init__(self, database: Path, gateway_id: str, region: str) -> None:
-        self._database = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        self._database.execute(_SCHEMA)
+    def __init__(self, database: aiosqlite.Connection, gateway_id: str, region: str) -> None:
+        self._database = database
         self._region = region
         self._topics = Topics(gateway_id)
+        self._batches: asyncio.Queue[bytes] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
         self._client = Client(CallbackAPIVersion.VERSION2, gateway_id, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_connect = lambda client, *_: client.subscribe(self._topics.invites, 1)
         self._client.on_subscribe = lambda client, *_: client.publish(self._topics.state, b'{"online":true}', 1, True)
-        self._client.on_message = self._take
+        self._client.on_message = self._heard
 
-    def run(self, host: str, port: int) -> None:
+    async def run(self, host: str, port: int) -> None:
         self._client.connect(host, port)
-        self._client.loop_forever()
+        self._client.loop_start()
+        while True:
+            await self._take(Batch(**json.loads(await self._batches.get())))
 
-    def _take(self, client: Client, _userdata: object, message: MQTTMessage) -> None:
-        batch = Batch(**json.loads(message.payload))
+    def _heard(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        self._loop.call_soon_threadsafe(self._batches.put_nowait, bytes(message.payload))
+
+    async def _take(self, batch: Batch) -> None:
         for item, invitee in enumerate(batch.invitees):
             for device_id in batch.deviceIds:
-                result = self._apply(batch, device_id, invitee)
+                result = await self._apply(batch, device_id, invitee)
                 status = {"part": batch.part, "at": int(time.time() * 1000), "results": [{"item": item, **result}]}
-                client.publish(self._topics.statuses, json.dumps(status, separators=(",", ":")), 1)
+                self._client.publish(self._topics.statuses, json.dumps(status, separators=(",", ":")), 1)
 
-    def _apply(self, batch: Batch, device_id: str, invitee: dict[str, object]) -> dict[str, str | None]:
+    async def _apply(self, batch: Batch, device_id: str, invitee: dict[str, object]) -> dict[str, str | None]:
         try:
             person = Invitee.model_validate(invitee)
             number = phonenumbers.parse(person.mobile, self._region)
@@ -80,17 +85,20 @@ class Naive:
             return {"deviceId": device_id, "mobile": None, "outcome": "rejected", "error": "not a valid number"}
         mobile = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
         row = (device_id, mobile, person.userName, person.notes, batch.permission, batch.revision)
-        self._database.execute("BEGIN IMMEDIATE")
-        self._database.execute(_UPSERT, row)
-        self._database.execute("COMMIT")
+        await self._database.execute(_UPSERT, row)
+        await self._database.commit()
         return {"deviceId": device_id, "mobile": mobile, "outcome": "added", "status": "Pending"}
 
 
-def main(path: Path) -> None:
-    config = tomllib.loads(path.read_text())
-    naive = Naive(path.with_name("naive.db"), config["gateway_id"], config["default_region"])
-    naive.run(config["mqtt"]["host"], config["mqtt"]["port"])
+async def main(config: dict[str, Any], path: Path) -> None:
+    async with aiosqlite.connect(path) as database:
+        await database.execute("PRAGMA journal_mode=WAL")
+        await database.execute("PRAGMA synchronous=FULL")
+        await database.execute(_SCHEMA)
+        naive = Naive(database, config["gateway_id"], config["default_region"])
+        await naive.run(config["mqtt"]["host"], config["mqtt"]["port"])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    file = Path(sys.argv[1])
+    asyncio.run(main(tomllib.loads(file.read_text()), file.with_name("naive.db")))

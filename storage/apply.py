@@ -197,7 +197,7 @@ async def _write(transaction: Transaction, view: View, origins: Origins) -> None
             origins.hand_over(origins[number], origins[heirs.pop()], mobiles)
         else:
             moves += _move(view, origins, number, mobiles)
-    await userlist.put(transaction, view.written.values())
+    await userlist.put(transaction, view.written.values(), view.known)
     await userlist.move(transaction, device, moves)
     await transaction.execute(
         "UPDATE devices SET revision = max(revision, ?) WHERE device = ?", (view.revision, device)

@@ -106,6 +106,8 @@ class _Merge:
             results[item] = self._stand(item, self._mobile(item), self._revoked(item))
         if (terms := self._all_new()) is not None:
             self._add_all(terms, results)
+        elif (rows := self._all_again()) is not None:
+            self._keep_all(rows, results)
         else:
             for person in self._in_turn():
                 results[person.item] = self._stand(person.item, person.mobile, self._invited(person))
@@ -202,6 +204,30 @@ class _Merge:
             )
             for person in people
         ]
+
+    def _all_again(self) -> list[Glance] | None:
+        """Everyone's row, where all were put there by a part of this very content, and nothing has happened since.
+
+        That is the usual part of a list that is sent again; `_invited` would come to the same, person by person.
+        """
+        view, origin = self.view, self.origin
+        if origin.body is None or view.written or self.stands or origin.revision < view.replaced:
+            return None
+        rows = [row for person in self.roll.people if (row := view.known.get(person.mobile)) is not None]
+        if len(rows) < len(self.roll.people) or not view.restated.keys().isdisjoint(self.roll.mobiles):
+            return None
+        if not {row.status for row in rows} <= set(_LISTED):
+            return None
+        spoken = [view.origins[number] for number in {row.origin for row in rows}]
+        return rows if all(each.body == origin.body and each.revision < origin.revision for each in spoken) else None
+
+    def _keep_all(self, rows: Sequence[Glance], results: list[Result | None]) -> None:
+        kept = {status: Result(Outcome.UNCHANGED, status) for status in _LISTED}
+        for person, row in zip(self.roll.people, rows, strict=True):
+            results[person.item] = kept[row.status or ""]
+        self.view.restated.update(dict.fromkeys([person.mobile for person in self.roll.people], self.origin.number))
+        if self.replacing:
+            self._count(len(rows), len(rows))
 
     def _units(self, person: Person) -> str | None:
         return orjson.dumps(person.units).decode() if person.units and self.intercom else None

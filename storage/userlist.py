@@ -1,6 +1,6 @@
 """The allowed-user list in SQL: one look at what is there, one sorted write of what changes."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from typing import NamedTuple
 
 import orjson
@@ -18,9 +18,9 @@ CROSS JOIN users ON users.device = ? AND users.mobile = named.value
 _WHOLE = f"""
 SELECT {COLUMNS} FROM json_each(?) AS named CROSS JOIN users ON users.device = ? AND users.mobile = named.value
 """
+_ADD = f"INSERT INTO users ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT = f"""
-INSERT INTO users ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (device, mobile) DO UPDATE SET origin = excluded.origin, changed_at = excluded.changed_at,
+{_ADD} ON CONFLICT (device, mobile) DO UPDATE SET origin = excluded.origin, changed_at = excluded.changed_at,
     status = excluded.status, accepted = excluded.accepted, permission = excluded.permission,
     starts_at = excluded.starts_at, ends_at = excluded.ends_at, schedule = excluded.schedule, name = excluded.name,
     notes = excluded.notes, units = excluded.units, wifi = excluded.wifi, deadline = excluded.deadline
@@ -79,9 +79,10 @@ async def whole(transaction: Transaction, device: int, mobiles: Collection[int])
     return {row[1]: User(*row) for row in rows}
 
 
-async def put(transaction: Transaction, users: Iterable[User]) -> None:
-    """Insert or replace rows, in key order: neighbours share a page."""
-    await transaction.many(_PUT, sorted(users))
+async def put(transaction: Transaction, users: Collection[User], known: Container[int]) -> None:
+    """Write rows of one device, some of whose mobiles are `known`, in key order: neighbours share a page."""
+    await transaction.many(_ADD, sorted(user for user in users if user.mobile not in known))
+    await transaction.many(_PUT, sorted(user for user in users if user.mobile in known))
 
 
 async def move(transaction: Transaction, device: int, moves: Iterable[tuple[int, int]]) -> None:

@@ -12,7 +12,7 @@ from storage.database import StorageFault, Transaction
 from tests.oracle.histories import GATE, HOUR, NOON, PANEL, STRANGER
 from tests.oracle.items import Document
 from tests.oracle.model import DeviceRule
-from tests.oracle.parts import DAVID, SIPHO, THANDI, ZOE, crowd, gone, part, person
+from tests.oracle.parts import DAVID, SIPHO, ZOE, crowd, gone, part, person
 from tests.oracle.store import EPOCH, Store
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield opened
 
 
-def visit(ends: int, batch: str = "b1", revision: int = 1, *people: Document, **more: Any) -> bytes:
+def visit(ends: int, batch: str = "b1", revision: int = 1, *people: Document, **more: object) -> bytes:
     return part(batch, revision, *people, permission="Temporary", startDate=NOON - HOUR, endDate=ends, **more)
 
 

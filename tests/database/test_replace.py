@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield opened
 
 
-def replace(batch: str, revision: int, *invitees: Any, **more: Any) -> bytes:
+def replace(batch: str, revision: int, *invitees: object, **more: object) -> bytes:
     return part(batch, revision, *invitees, mode="replace", **more)
 
 

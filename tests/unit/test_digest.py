@@ -1,0 +1,33 @@
+"""The list digest, held against the contract's own figures and against its words."""
+
+from hashlib import sha256
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.digest import MODULUS, bucket, digest_sum, digest_text
+
+
+def test_digest_of_the_contract() -> None:
+    both = digest_sum([27824511234], 42) + digest_sum([447911123456], 7)
+    assert digest_text(both) == "95bb942c5e46424a"
+
+
+def test_buckets_of_the_contract() -> None:
+    assert [bucket(27824511234), bucket(447911123456)] == ["37", "20"]
+
+
+def test_digest_of_nobody_is_nothing() -> None:
+    assert digest_text(digest_sum([], 1)) == "0000000000000000"
+
+
+@given(st.lists(st.integers(1, 10**15 - 1)), st.integers(1, 2**53 - 1))
+def test_digest_is_the_sum_of_the_first_eight_bytes(mobiles: list[int], revision: int) -> None:
+    words = [sha256(f"+{mobile}|{revision}".encode()).digest()[:8] for mobile in mobiles]
+    assert digest_sum(mobiles, revision) == sum(int.from_bytes(word, "big") for word in words) % 2**64
+
+
+@given(st.integers(-(2**70), 2**70))
+def test_digest_text_is_sixteen_digits_whatever_overflowed(digest: int) -> None:
+    assert len(digest_text(digest)) == 16
+    assert int(digest_text(digest), 16) == digest % MODULUS
