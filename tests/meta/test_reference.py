@@ -1,10 +1,11 @@
 """The published reference is what the models say."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from docs.generate import asyncapi, documents
+from docs.generate import DOCS, asyncapi, documents
 
 
 def test_reference_is_fresh() -> None:
@@ -31,3 +32,11 @@ def _references(node: Any) -> Iterator[str]:  # noqa: ANN401 -- JSON
     elif isinstance(node, list):
         for each in node:
             yield from _references(each)
+
+
+def test_every_invariant_names_a_test_that_is_there() -> None:
+    """docs/ARCHITECTURE.md pins each invariant to a file of this suite."""
+    text = (DOCS / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    assert len(named) > 5
+    assert not [path for path in named if not (DOCS.parent / path).is_file()]
