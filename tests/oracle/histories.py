@@ -33,7 +33,7 @@ LOOSE: dict[str, st.SearchStrategy[Any]] = {
     "accepted": st.just(True) | maybe,
     "wifi": maybe,
     "units": st.sampled_from([["4"], ["4", "4B"], [], None]),
-    "permission": st.sampled_from(["Owner", "Owner", "Owner", "Always", "Temporary", "Repeat", None]),
+    "permission": st.sampled_from(["Repeat", "Full", None]),
     "startDate": moments,
     "endDate": moments,
     "schedule": schedules,
@@ -62,6 +62,8 @@ NOBODY: list[Any] = [None, 5, "082 451 1234", []]
 def people(draw: st.DrawFn) -> Any:
     """An invitee, mostly a good one."""
     invitee: Document = {"userName": draw(names), "mobile": draw(mobiles)}
+    if permission := draw(st.sampled_from([*[None] * 4, "Owner", "Owner", "Always", "Temporary"])):
+        invitee["permission"] = permission
     for name in draw(st.lists(st.sampled_from(sorted(LOOSE)), max_size=2, unique=True)):
         invitee[name] = draw(LOOSE[name])
     if draw(st.integers(1, 20)) == 7:
@@ -86,12 +88,10 @@ def batches(draw: st.DrawFn, number: int) -> list[Document]:
         "parts": count,
         "mode": draw(st.sampled_from(["merge", "replace", "replace"])),
         "deviceIds": draw(st.sampled_from(PLACES)),
-        "permission": draw(
-            st.sampled_from([*["Always"] * 6, "Owner", "Temporary", "Temporary", "Repeat", "Guest", None])
-        ),
-        "startDate": draw(moments),
-        "endDate": draw(moments),
-        "schedule": draw(schedules),
+        "permission": draw(st.sampled_from([*["Always"] * 7, "Owner", "Temporary", "Repeat", "Guest", None])),
+        "startDate": draw(st.sampled_from([MOMENTS[0], MOMENTS[0], MOMENTS[2], None])),
+        "endDate": draw(st.sampled_from([*MOMENTS[2:], *MOMENTS[3:], None])),
+        "schedule": draw(st.sampled_from([*SCHEDULES, None])),
         "inviteExpiresAt": draw(moments),
         "invitedBy": draw(st.sampled_from(["+27824511234", "office", None])),
     }
@@ -109,7 +109,7 @@ def batches(draw: st.DrawFn, number: int) -> list[Document]:
 @st.composite
 def campaigns(draw: st.DrawFn) -> list[Document]:
     """The parts of a few batches; some are the list of an earlier one, sent again as it was or with one more change."""
-    revisions = draw(st.lists(st.integers(1, 9), min_size=2, max_size=5, unique=draw(st.integers(1, 8)) != 5))
+    revisions = draw(st.lists(st.integers(1, 9), min_size=3, max_size=5, unique=draw(st.integers(1, 8)) != 5))
     known: list[list[Document]] = []
     for number, revision in enumerate(revisions):
         if not known or draw(st.booleans()):
@@ -167,13 +167,18 @@ class History(NamedTuple):
 @st.composite
 def messages(draw: st.DrawFn, parts: list[Document]) -> list[bytes]:
     """Every part in some order, some twice, some twisted, and some rubbish in between."""
-    sent = [*draw(st.permutations(parts)), *draw(st.lists(st.sampled_from(parts), max_size=5))]
-    twisted = [
-        part | (draw(st.sampled_from(TWISTS)) if draw(st.integers(1, 8)) == 5 else {})
-        for part in draw(st.permutations(sent))
-    ]
-    rubbish = draw(st.lists(st.sampled_from(UNREADABLE), max_size=1))
-    return [*map(orjson.dumps, twisted), *rubbish]
+    shuffled: list[Document] = draw(st.permutations(parts))
+    if draw(st.booleans()):
+        shuffled.sort(key=lambda part: int(part["revision"]))
+    sent = []
+    for part in shuffled:
+        twist = draw(st.sampled_from(TWISTS)) if draw(st.integers(1, 8)) == 5 else {}
+        sent.append(orjson.dumps(part | twist))
+        if draw(st.integers(1, 4)) == 3:
+            sent.append(draw(st.sampled_from([*map(orjson.dumps, parts), *sent])))
+        if draw(st.integers(1, 20)) == 11:
+            sent.append(draw(st.sampled_from(UNREADABLE)))
+    return sent
 
 
 @st.composite
@@ -196,7 +201,7 @@ def histories(draw: st.DrawFn) -> History:
         if draw(st.booleans()):
             name = draw(st.sampled_from(sorted(incidents)))
             steps.append(Step(name, draw(pauses), draw(incidents[name])))
-    places = st.integers(1, 6)
+    places = st.sampled_from([1, 2, 3, 9, 9])
     devices = {GATE: DeviceRule("fluss+", draw(places)), PANEL: DeviceRule("intercom", draw(places))}
     return History(devices, draw(st.sampled_from([0.0, 0.5, 0.5, 1.0])), draw(st.integers(0, 2)), steps, batch_ids)
 
