@@ -74,6 +74,16 @@ async def test_older_item_after_a_replace_brings_nobody_back(store: Store) -> No
     assert on_list(store) == {THANDI}
 
 
+async def test_older_item_after_a_replace_does_not_change_whom_the_replace_left_standing(store: Store) -> None:
+    """An Owner it did not name, and somebody whose row was rejected: their rows are older than it, the item is too."""
+    await store.receive([part("b1", 1, person(permission="Owner"), person(ZOE))], NOON)
+    await store.receive([replace("b3", 3, person(ZOE, name=""))], NOON)
+    late = part("b2", 2, person(name="Dave", permission="Full"), revocations=[gone(ZOE)])
+    await store.receive([late], NOON)
+    assert [result["outcome"] for result in store.reports()[-2]["results"]] == ["superseded"] * 2
+    assert on_list(store) == {DAVID, ZOE}
+
+
 async def test_older_replace_that_completes_late_removes_nobody(store: Store) -> None:
     await store.receive([part("b1", 1, person()), replace("b2", 2, person(ZOE), part=1, parts=2)], NOON)
     await store.receive([replace("b3", 3, person(THANDI))], NOON)
