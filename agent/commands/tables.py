@@ -109,12 +109,12 @@ def one_line(text: str) -> str:
     return flat if flat.isprintable() else "".join(map(_shown, flat))
 
 
-def utf8_output(*, byte_order_mark: bool = False) -> io.TextIOWrapper:
+def utf8_output() -> io.TextIOWrapper:
     """Standard output for what programs read: UTF-8, with line ends as they are given, whatever the locale.
 
     To be flushed after the last line: otherwise nobody hears of a full disk.
     """
-    return _stdout(encoding="utf-8-sig" if byte_order_mark else "utf-8")
+    return _stdout(encoding="utf-8")
 
 
 def _print_rows(columns: Sequence[Column], headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

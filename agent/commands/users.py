@@ -81,7 +81,7 @@ def command(path: Path, device_ids: tuple[str, ...], status: str | None, search:
         if form == "json":
             write_json(utf8_output(), found)
         elif form == "csv":
-            write_csv(utf8_output(byte_order_mark=True), found)
+            write_csv(utf8_output(), found)
         elif not _show(wanted, found, wall_ms()):
             click.echo("nobody is found" if status or typed else "nobody is on the list", err=True)
     return exits.OK
@@ -131,7 +131,7 @@ def write_json(out: TextIO, found: Iterable[Entry]) -> None:
 
 
 def write_csv(out: TextIO, found: Iterable[Entry]) -> None:
-    """RFC 4180, every cell made safe. `out` is UTF-8 with a byte order mark: without one, Excel ruins every accent.
+    """RFC 4180, every cell made safe. `out` has no byte order mark: programs look for the first heading by its name.
 
     An apostrophe goes before what a spreadsheet would run, round or rewrite; the import takes it away again. Control
     characters, which no spreadsheet keeps, become replacement characters.

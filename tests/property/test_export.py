@@ -95,13 +95,13 @@ def exported(write: "Callable[[TextIO, Sequence[Entry]], None]", users: "Sequenc
 
 def cells_of(data: bytes) -> list[list[str]]:
     """What a spreadsheet finds in the cells."""
-    return list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
+    return list(csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True))
 
 
 @given(entries(texts, names).filter(bool))
 @example([replace(ANA, name="'=2", notes="''0123"), replace(ANA, mobile=27824511235, name="@x", notes="'4-12")])
 def test_csv_comes_back_from_the_import_with_the_same_names_numbers_and_notes(users: list[Entry]) -> None:
-    data = exported(write_csv, users, "utf-8-sig")
+    data = exported(write_csv, users, "utf-8")
     contacts = read_contacts(data, source="users.csv", region="ZA")
     assert [(one.name, one.e164, one.notes) for one in contacts.people] == [
         (user.name, user.mobile, user.notes or "") for user in users
@@ -111,20 +111,20 @@ def test_csv_comes_back_from_the_import_with_the_same_names_numbers_and_notes(us
 
 @given(entries(st.text(controls | letters, max_size=12), st.text(controls | letters, min_size=1, max_size=12)))
 def test_csv_with_control_characters_is_still_one_row_for_everyone(users: list[Entry]) -> None:
-    data = exported(write_csv, users, "utf-8-sig")
-    assert not {*data.decode("utf-8-sig")} & {chr(code) for code in (*range(9), *range(14, 32), *range(0x7F, 0xA0))}
+    data = exported(write_csv, users, "utf-8")
+    assert not {*data.decode("utf-8")} & {chr(code) for code in (*range(9), *range(14, 32), *range(0x7F, 0xA0))}
     assert [row[1] for row in cells_of(data)[1:]] == [f"'+{user.mobile}" for user in users]
 
 
 @given(entries(texts, names))
-def test_csv_is_what_rfc_4180_says_and_marked_as_utf8(users: list[Entry]) -> None:
-    data = exported(write_csv, users, "utf-8-sig")
-    assert data.startswith(b"\xef\xbb\xbfdeviceId,")
+def test_csv_is_what_rfc_4180_says(users: list[Entry]) -> None:
+    data = exported(write_csv, users, "utf-8")
+    assert data.startswith(b"deviceId,")
     assert data.endswith(b"\r\n")
     rows = cells_of(data)
     assert rows[0] == WIRE
     assert [len(row) for row in rows[1:]] == [len(WIRE)] * len(users)
-    outside_of_quotes = "".join(data.decode("utf-8-sig").split('"')[::2])
+    outside_of_quotes = "".join(data.decode("utf-8").split('"')[::2])
     assert (
         outside_of_quotes.count("\r\n") == outside_of_quotes.count("\n") == outside_of_quotes.count("\r") == len(rows)
     )
@@ -132,7 +132,7 @@ def test_csv_is_what_rfc_4180_says_and_marked_as_utf8(users: list[Entry]) -> Non
 
 @given(entries(texts, names))
 def test_csv_has_no_cell_that_a_spreadsheet_would_run_or_ruin(users: list[Entry]) -> None:
-    for row in cells_of(exported(write_csv, users, "utf-8-sig"))[1:]:
+    for row in cells_of(exported(write_csv, users, "utf-8"))[1:]:
         for cell in row:
             assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
             assert not (cell.isdecimal() and (len(cell) >= 12 or cell.startswith("0"))), cell
@@ -161,7 +161,7 @@ def is_moment(cell: str) -> bool:
     ["Unit 4", "12B", "4", "482913", "'n Huis", "Block 3/12", "4-A", "A-4", "1st floor", "12 Main Road", "", "3 dogs"],
 )
 def test_csv_leaves_alone_what_is_safe(text: str) -> None:
-    [_, cells] = cells_of(exported(write_csv, [replace(ANA, notes=text)], "utf-8-sig"))
+    [_, cells] = cells_of(exported(write_csv, [replace(ANA, notes=text)], "utf-8"))
     assert cells[WIRE.index("notes")] == text
 
 
