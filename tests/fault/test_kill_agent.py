@@ -114,20 +114,20 @@ async def test_what_was_committed_and_not_acknowledged_is_only_told_again(
 
 async def test_terminated_agent_finishes_acknowledges_and_leaves(mosquitto: Mosquitto, tmp_path: Path) -> None:
     """What it has applied it has acknowledged too: after the restart nothing comes again."""
-    sent = [part("all", 1, people(range(n * 400, n * 400 + 400)), part=n + 1, parts=40) for n in range(40)]
+    sent = [part("all", 1, people(range(n * 100, n * 100 + 100)), part=n + 1, parts=160) for n in range(160)]
     async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
         sending = asyncio.create_task(cloud.send(*sent))
         await agent.says("part.applied")
         assert await agent.stop(within_s=5) == 0
         applied = len(agent.logged("part.applied"))
-        assert 0 < applied < 40, "the signal came in the middle"
+        assert 0 < applied < 160, "the signal came in the middle"
         assert cloud.state["online"] is False
 
         await sending
         await agent.online(cloud)
         await cloud.settles(*sent)
         await cloud.outcome("all", "complete")
-        assert len(agent.logged("part.applied")) == 40 - applied
+        assert len(agent.logged("part.applied")) == 160 - applied
         assert agent.logged("part.replayed") == []
         assert {each["outcome"] for each in cloud.results("all")} == {"added"}
         assert cloud.missing() == []
