@@ -84,6 +84,16 @@ async def test_same_content_says_the_same_when_a_repeated_number_stands_for_anot
     assert store.users()[GATE, DAVID]["name"] == "David"
 
 
+async def test_list_sent_again_unchanged_says_of_its_repeated_number_what_it_said_before(store: Store) -> None:
+    people = [person(), person(ZOE), person()]
+    first = await results(store, part("b1", 1, *people))
+    again = await results(store, part("b2", 2, *people))
+    assert (outcomes(first), outcomes(again)) == (
+        ["added", "added", "duplicate_in_batch"],
+        ["unchanged", "unchanged", "duplicate_in_batch"],
+    )
+
+
 async def test_revocation_stands_before_an_invitee_of_the_same_part(store: Store) -> None:
     said = await results(store, part("b1", 1, person(), revocations=[gone(), gone()]))
     assert outcomes(said) == ["duplicate_in_batch", "absent", "duplicate_in_batch"]
@@ -174,10 +184,11 @@ async def test_tombstone_keeps_a_late_older_invite_out(store: Store, listed: boo
 
 async def test_owner_is_changed_only_by_an_item_that_names_the_permission(store: Store) -> None:
     await store.receive([part("b1", 1, person(permission="Owner"))], NOON)
-    said = await results(store, part("b2", 2, person(name="Dave", accepted=True)))
-    assert (outcomes(said), statuses(said), warnings(said)) == (["unchanged"], ["Pending"], [["owner_kept"]])
-    assert store.users()[GATE, DAVID]["revision"] == 2
-    said = await results(store, part("b3", 3, person(name="Dave", permission="Full")))
+    for revision in (2, 3):
+        said = await results(store, part(f"b{revision}", revision, person(name="Dave", accepted=True)))
+        assert (outcomes(said), statuses(said), warnings(said)) == (["unchanged"], ["Pending"], [["owner_kept"]])
+        assert store.users()[GATE, DAVID]["revision"] == revision
+    said = await results(store, part("b4", 4, person(name="Dave", permission="Full")))
     assert (outcomes(said), warnings(said)) == (["updated"], [[]])
     assert store.users()[GATE, DAVID]["terms"][0] == "Full"
 

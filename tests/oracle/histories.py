@@ -115,7 +115,14 @@ def campaigns(draw: st.DrawFn) -> list[Document]:
         if not known or draw(st.booleans()):
             batch = draw(batches(number))
         else:
-            change: list[Document] = [{}, {"mode": "replace"}, {"permission": "Tenant"}, {"invitedBy": "caretaker"}]
+            change: list[Document] = [
+                {},
+                {},
+                {},
+                {"mode": "replace"},
+                {"permission": "Tenant"},
+                {"invitedBy": "caretaker"},
+            ]
             batch = [part | draw(st.sampled_from(change)) for part in draw(st.sampled_from(known))]
         known.append([part | {"batchId": f"batch-{number}", "revision": revision} for part in batch])
     return [part for batch in known for part in batch]
