@@ -124,6 +124,9 @@ class Command(StrEnum):
     RESYNC = "resync"
     CONFIRM = "confirm"
     ERASE = "erase"
+    ISSUE_CODE = "issue_code"
+    REVOKE_CODE = "revoke_code"
+    CODES = "codes"
 
 
 class Reply(StrEnum):
@@ -147,6 +150,12 @@ class CommandRefusal(StrEnum):
     WRONG_GATEWAY = "wrong_gateway"
     NOT_JSON = "not_json"
     SCHEMA = "schema"
+    CLOCK_UNKNOWN = "clock_unknown"
+    INTERRUPTED = "interrupted"
+    NOT_ACTUATED = "not_actuated"
+    CODE_LIMIT = "code_limit"
+    CODE_TAKEN = "code_taken"
+    UNKNOWN_CODE = "unknown_code"
 
 
 class ClockState(StrEnum):
@@ -155,3 +164,66 @@ class ClockState(StrEnum):
     SYNCED = "synced"
     HOLDOVER = "holdover"
     UNKNOWN = "unknown"
+
+
+class Channel(StrEnum):
+    """The way a request comes."""
+
+    BLUETOOTH = "bluetooth"
+    WIFI = "wifi"
+    INTERCOM = "intercom"
+    KEYPAD = "keypad"
+    LOCAL = "local"
+
+
+class Action(StrEnum):
+    """What a gate is asked to do; a trigger is one pulse, whatever state it is in."""
+
+    TRIGGER = "trigger"
+    OPEN = "open"
+    CLOSE = "close"
+
+
+class Position(StrEnum):
+    """Where a gate with a sensor stands."""
+
+    OPEN = "Open"
+    CLOSED = "Closed"
+
+
+class Direction(StrEnum):
+    """Which of the two uses of a one-time code is meant."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+
+
+class Decision(StrEnum):
+    """What was decided about a request."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+
+
+class Denial(StrEnum):
+    """Why a request was denied."""
+
+    UNKNOWN_USER = "unknown_user"
+    NOT_ACCEPTED = "not_accepted"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    NOT_YET_VALID = "not_yet_valid"
+    OUTSIDE_SCHEDULE = "outside_schedule"
+    WIFI_NOT_ALLOWED = "wifi_not_allowed"
+    CLOCK_UNKNOWN = "clock_unknown"
+    DEVICE_OFFLINE = "device_offline"
+    STALE_COMMAND = "stale_command"
+    ALREADY_OPEN = "already_open"
+    ALREADY_CLOSED = "already_closed"
+    WRONG_UNIT = "wrong_unit"
+    WRONG_CODE = "wrong_code"
+    CODE_SPENT = "code_spent"
+    TOO_MANY_TRIES = "too_many_tries"
+    NOT_STORED = "not_stored"
+    UNKNOWN_DEVICE = "unknown_device"
+    BUSY = "busy"

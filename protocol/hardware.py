@@ -1,0 +1,129 @@
+"""The hardware line: newline-delimited JSON between a gateway and one device, as typed values on both sides."""
+
+from typing import Annotated, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from protocol.vocabulary import Action, Channel, Direction, Kind, Position
+
+MAX_LINE = 4_096
+"""Bytes of one line, its end included. A longer one is passed over as a whole."""
+
+_Short = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, validate_by_name=True)
+
+    def line(self) -> bytes:
+        """The message as the line carries it."""
+        return orjson.dumps(self.model_dump(by_alias=True, exclude_none=True)) + b"\n"
+
+
+class Hello(_Line):
+    """Hardware introduces itself: the first thing it says."""
+
+    type: Literal["hello"] = "hello"
+    device_id: _Short
+    kind: Kind
+    firmware: Annotated[str, StringConstraints(max_length=64)] | None = None
+    sensor: bool = False
+
+
+class Asked(_Line):
+    """Somebody asks to be let in: by number, or at a keypad by one-time code."""
+
+    type: Literal["request"] = "request"
+    request_id: _Short
+    device_id: _Short | None = None
+    """Whose gate is meant; a line speaks for one device, so another one here is a mistake of the hardware."""
+    mobile: Annotated[str, StringConstraints(max_length=32)] | None = None
+    code: Annotated[str, StringConstraints(max_length=16)] | None = None
+    channel: Channel
+    action: Action = Action.TRIGGER
+    direction: Direction | None = None
+    unit: _Short | None = None
+    note: Annotated[str, StringConstraints(max_length=400)] | None = None
+    age_ms: Annotated[int, Field(ge=0)] = 0
+    """How long ago it was asked."""
+
+
+class Accepted(_Line):
+    """The invited person has taken up the invitation at the device."""
+
+    type: Literal["accepted"] = "accepted"
+    mobile: Annotated[str, StringConstraints(max_length=32)]
+
+
+class Stands(_Line):
+    """Where the gate stands; flickers while some motors run."""
+
+    type: Literal["position"] = "position"
+    value: Position
+
+
+class Did(_Line):
+    """What became of an `actuate`."""
+
+    type: Literal["actuated"] = "actuated"
+    request_id: _Short
+    ok: bool
+    error: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class Actuate(_Line):
+    """The gateway tells hardware to move."""
+
+    type: Literal["actuate"] = "actuate"
+    request_id: _Short
+    action: Action
+
+
+class Refuse(_Line):
+    """The gateway refuses a request."""
+
+    type: Literal["refuse"] = "refuse"
+    request_id: _Short
+    reason: str
+
+
+class Granted(_Line):
+    """The gateway grants the request of a panel, whose Fluss+ gets an `actuate` of its own."""
+
+    type: Literal["granted"] = "granted"
+    request_id: _Short
+
+
+FromHardware = Hello | Asked | Accepted | Stands | Did
+FromGateway = Actuate | Refuse | Granted
+
+_from_hardware: TypeAdapter[FromHardware] = TypeAdapter(Annotated[FromHardware, Discriminator("type")])
+_from_gateway: TypeAdapter[FromGateway] = TypeAdapter(Annotated[FromGateway, Discriminator("type")])
+
+
+class Garbled(Exception):
+    """A line that says nothing; the message tells why, and repeats nothing of it."""
+
+
+def heard(line: bytes) -> FromHardware:
+    """What hardware said; raises Garbled."""
+    try:
+        return _from_hardware.validate_json(line)
+    except ValidationError as invalid:
+        raise _garbled(invalid) from invalid
+
+
+def told(line: bytes) -> FromGateway:
+    """What a gateway said; raises Garbled."""
+    try:
+        return _from_gateway.validate_json(line)
+    except ValidationError as invalid:
+        raise _garbled(invalid) from invalid
+
+
+def _garbled(invalid: ValidationError) -> Garbled:
+    first = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return Garbled(f"{place}: {first['type']}" if place else first["type"])
