@@ -48,6 +48,7 @@ class Device(_Table):
     id: str
     name: str = Field(default_factory=lambda given: given["id"])
     timezone: str | None = None
+    driver: str = "none"
 
 
 class GatewayFile(_Table):
