@@ -163,8 +163,8 @@ def _never_seen(gateway_id: str, topics: Topics) -> str:
     )
 
 
-def command(gateway_id: str, name: Command, **fields: str | int) -> bytes:
+def command(gateway_id: str, name: Command, **fields: str | int | None) -> bytes:
     """One command as the wire carries it, under a new id."""
     issued_at = time.time_ns() // 1_000_000
     head = {"commandId": secrets.token_hex(8), "gatewayId": gateway_id, "command": name, "issuedAt": issued_at}
-    return orjson.dumps(head | fields)
+    return orjson.dumps(head | {name: value for name, value in fields.items() if value is not None})

@@ -114,7 +114,7 @@ async def _connected(client: aiomqtt.Client) -> AsyncIterator[None]:
 
 
 async def _speak(client: aiomqtt.Client, topics: Topics, address: Address, speak: Callable[[Line], Awaitable[T]]) -> T:
-    for topic in (topics.receipts, topics.statuses, topics.replies, topics.state):
+    for topic in (topics.receipts, topics.statuses, topics.events, topics.replies, topics.state):
         granted = await client.subscribe(topic, qos=1)
         if any(_value(code) >= 0x80 for code in granted):
             raise Unreachable(f"{address.place} does not let this user read {topic}: its access rules have to allow it")

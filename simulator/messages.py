@@ -69,6 +69,26 @@ class Receipt(_Document):
     payload_sha256: str | None = None
 
 
+class Event(_Document):
+    """What happened at a gate; `at` is when it happened, however late it was told."""
+
+    epoch: str
+    event_id: int
+    at: int
+    device_id: str
+    mobile: str | None
+    user_name: str | None
+    channel: str
+    action: str
+    decision: str
+    reason: str | None
+    clock: str
+    note: str | None = None
+    opened_device_id: str | None = None
+    actuated: bool | None = None
+    error: str | None = None
+
+
 class Reply(_Document):
     """The answer to a command."""
 
@@ -82,6 +102,9 @@ class Reply(_Document):
 class _Span(_Document):
     oldest: int
     newest: int
+
+
+_NONE = _Span(oldest=1, newest=0)
 
 
 class _Limits(_Document):
@@ -99,6 +122,8 @@ class ListState(_Document):
     max_users: int
     revision: int
     digest: str
+    connected: bool = False
+    position: str | None = None
 
 
 class State(_Document):
@@ -108,6 +133,7 @@ class State(_Document):
     session: str
     epoch: str
     reports: _Span
+    events: _Span = _NONE
     held: tuple[str, ...] = ()
     version: str
     clock: str
@@ -129,8 +155,8 @@ class Unreadable:
     why: str
 
 
-Message = State | Receipt | Statuses | Reply | Unreadable
-_Kind = TypeVar("_Kind", State, Receipt, Statuses, Reply)
+Message = State | Receipt | Statuses | Event | Reply | Unreadable
+_Kind = TypeVar("_Kind", State, Receipt, Statuses, Event, Reply)
 
 
 def read(topic: str, payload: bytes, topics: Topics) -> Message | None:
@@ -141,6 +167,8 @@ def read(topic: str, payload: bytes, topics: Topics) -> Message | None:
         return _read(Receipt, topic, payload)
     if topic == topics.statuses:
         return _read(Statuses, topic, payload)
+    if topic == topics.events:
+        return _read(Event, topic, payload)
     if topic == topics.replies:
         return _read(Reply, topic, payload)
     return None

@@ -1,22 +1,17 @@
 """`fluss-simulator cloud report`, `confirm` and `acknowledge`: one command, its answer, and what it sets in motion."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Unpack
 
 import click
-import orjson
 from rich.console import Console
 from rich.text import Text
 
 from protocol.vocabulary import Command, Verdict
-from protocol.vocabulary import Reply as Answer
-from simulator import exits
-from simulator.commands import Where, find_target, target_options, timeout_option
-from simulator.delivery import command
+from simulator.commands import Where, target_options, timeout_option
+from simulator.commands.asking import ask, ended
 from simulator.inquiry import Inquiry
 from simulator.messages import Receipt, Reply, State, Statuses
-from simulator.terminal import Column, Fit, coloured, make_console, print_lines, print_table
+from simulator.terminal import Column, Fit, coloured, make_console, print_table
 
 
 @click.command()
@@ -52,11 +47,11 @@ def report(
     def awaits(inquiry: Inquiry, reply: Reply) -> bool:
         return len({each.report_id for each in inquiry.reports if is_asked_for(each)}) < _number(reply, "reports")
 
-    inquiry, reply = _ask(options, Command.REPORT, fields, timeout_s, awaits)
+    inquiry, reply = ask(options, Command.REPORT, fields, timeout_s, awaits)
     out, say = make_console(), make_console(stderr=True)
     found = {each.report_id: each for each in inquiry.reports if is_asked_for(each)}
     _print_reports(out, [found[number] for number in sorted(found)])
-    return _ended(say, reply)
+    return ended(say, reply)
 
 
 @click.command()
@@ -72,9 +67,9 @@ def confirm(*, batch: str, timeout_s: float, **options: Unpack[Where]) -> int:
             for each in inquiry.reports
         )
 
-    inquiry, reply = _ask(options, Command.CONFIRM, lambda _: {"batchId": batch}, timeout_s, awaits)
+    inquiry, reply = ask(options, Command.CONFIRM, lambda _: {"batchId": batch}, timeout_s, awaits)
     _print_reports(make_console(), inquiry.reports)
-    return _ended(make_console(stderr=True), reply)
+    return ended(make_console(stderr=True), reply)
 
 
 @click.command()
@@ -85,27 +80,8 @@ def confirm(*, batch: str, timeout_s: float, **options: Unpack[Where]) -> int:
 def acknowledge(*, epoch: str, last: int, timeout_s: float, **options: Unpack[Where]) -> int:
     """Tell the gateway which reports it need not keep."""
     fields: dict[str, str | int] = {"epoch": epoch, "throughReport": last}
-    _, reply = _ask(options, Command.ACKNOWLEDGE, lambda _: fields, timeout_s)
-    return _ended(make_console(stderr=True), reply)
-
-
-def _ask(
-    options: Where,
-    name: Command,
-    fields: Callable[[State], dict[str, str | int]],
-    timeout_s: float,
-    awaits: Callable[[Inquiry, Reply], bool] = lambda _, __: False,
-) -> tuple[Inquiry, Reply]:
-    target = find_target(options)
-
-    async def asking() -> tuple[Inquiry, Reply]:
-        def compose(state: State) -> bytes:
-            return command(target.gateway_id, name, **fields(state))
-
-        inquiry = Inquiry(target.address, target.gateway_id, compose, timeout_s=timeout_s)
-        return inquiry, await inquiry.run(awaits)
-
-    return asyncio.run(asking())
+    _, reply = ask(options, Command.ACKNOWLEDGE, lambda _: fields, timeout_s)
+    return ended(make_console(stderr=True), reply)
 
 
 def _number(reply: Reply, name: str) -> int:
@@ -130,13 +106,3 @@ def _print_reports(out: Console, reports: list[Receipt | Statuses]) -> None:
             rows.append([*place, *person, coloured(result.outcome), status, reason or ""])
     if rows:
         print_table(out, [*map(Column, headings), Column("Reason", Fit.FOLDED)], rows)
-
-
-def _ended(say: Console, reply: Reply) -> int:
-    if reply.outcome != Answer.DONE:
-        why = f": {reply.error.message or reply.error.code}" if reply.error else ""
-        did = "refused" if reply.outcome == Answer.REFUSED else "failed"
-        print_lines(say, Text(f"The gateway {did}{why}", style="red"))
-        return exits.REFUSED
-    print_lines(say, f"Done. {orjson.dumps(reply.result).decode() if reply.result else ''}")
-    return exits.OK

@@ -12,6 +12,12 @@ _COMMANDS: Final = {
     "report": "ask",
     "confirm": "ask",
     "acknowledge": "ask",
+    "trigger": "order",
+    "open": "order",
+    "close": "order",
+    "issue-code": "code",
+    "revoke-code": "code",
+    "codes": "code",
 }
 """Each is the function of its name in a module of `simulator.commands`."""
 
@@ -27,10 +33,12 @@ class _Commands(click.Group):
         """The command of this name, or None."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"simulator.commands.{_COMMANDS[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(
+            import_module(f"simulator.commands.{_COMMANDS[cmd_name]}"), cmd_name.replace("-", "_")
+        )
         return command
 
 
 @click.group(cls=_Commands)
 def command() -> None:
-    """The office's side: import a list, and ask a gateway about it."""
+    """The office's side: import a list, ask a gateway about it, and have a gate moved."""
