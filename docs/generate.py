@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from protocol import CONTRACT, vocabulary
+from protocol import CONTRACT, hardware, vocabulary
 from protocol.commands import CommandMessage, ReplyMessage
+from protocol.events import EventMessage
 from protocol.invites import Envelope, Invitee, Revocation
 from protocol.messages import ReceiptMessage, StatusesMessage
 from protocol.state import StateDocument
@@ -42,9 +43,16 @@ CHANNELS = (
     Channel("commands", "cloud", CommandMessage, "What the cloud asks for."),
     Channel("receipts", "gateway", ReceiptMessage, "What became of a part, and of a batch when it is complete."),
     Channel("statuses", "gateway", StatusesMessage, "What became of every person, and every later change of status."),
+    Channel("events", "gateway", EventMessage, "The access log: every request at a gate, and its end."),
     Channel("replies", "gateway", ReplyMessage, "The answer to a command."),
     Channel("state", "gateway", StateDocument, "Presence and capabilities; also the last will.", retained=True),
 )
+
+LINE: tuple[tuple[str, tuple[type[BaseModel], ...]], ...] = (
+    ("hardware", (hardware.Hello, hardware.Asked, hardware.Accepted, hardware.Stands, hardware.Did)),
+    ("gateway", (hardware.Actuate, hardware.Refuse, hardware.Granted)),
+)
+"""What is said on the hardware line, by who says it."""
 
 VOCABULARIES: tuple[tuple[str, type[StrEnum]], ...] = (
     ("mode of a batch", vocabulary.Mode),
@@ -59,6 +67,13 @@ VOCABULARIES: tuple[tuple[str, type[StrEnum]], ...] = (
     ("command", vocabulary.Command),
     ("outcome of a reply", vocabulary.Reply),
     ("error code of a reply", vocabulary.CommandRefusal),
+    ("channel of a request", vocabulary.Channel),
+    ("action", vocabulary.Action),
+    ("decision", vocabulary.Decision),
+    ("reason of a denial", vocabulary.Denial),
+    ("use of a one-time code", vocabulary.Direction),
+    ("position of a gate", vocabulary.Position),
+    ("kind of a device", vocabulary.Kind),
     ("clock", vocabulary.ClockState),
 )
 
@@ -138,18 +153,37 @@ def tables() -> str:
             lines += ["A result:", "", *_fields(document["components"]["schemas"]["ResultMessage"])]
         if channel.leaf == "state":
             lines += ["A device:", "", *_fields(document["components"]["schemas"]["DeviceDocument"])]
+    lines += ["## Lines of the hardware", "", *_line(), ""]
     lines += ["## Vocabularies", "", "| what | values |", "|---|---|"]
     lines += [f"| {what} | {' '.join(f'`{value}`' for value in words)} |" for what, words in VOCABULARIES]
     return "\n".join(lines) + "\n"
 
 
 def _fields(schema: dict[str, Any]) -> Iterator[str]:
-    required = schema.get("required", [])
     yield "| field | type | required |"
     yield "|---|---|---|"
-    for name, field in schema["properties"].items():
-        yield f"| `{name}` | {_type(field)} | {'yes' if name in required else ''} |"
+    for row in _rows(schema):
+        yield f"| {row} |"
     yield ""
+
+
+def _line() -> Iterator[str]:
+    """The hardware line's messages as one table: `type` names the message, and stands in each."""
+    yield "| from | type | field | of type | required |"
+    yield "|---|---|---|---|---|"
+    for sender, models in LINE:
+        for model in models:
+            schema = TypeAdapter(model).json_schema(by_alias=True, ref_template="#/{model}")
+            named = f"{sender} | `{schema['properties'].pop('type')['const']}`"
+            for row in _rows(schema):
+                yield f"| {named} | {row} |"
+                named = " | "
+
+
+def _rows(schema: dict[str, Any]) -> Iterator[str]:
+    required = schema.get("required", [])
+    for name, field in schema["properties"].items():
+        yield f"`{name}` | {_type(field)} | {'yes' if name in required else ''}"
 
 
 def _type(field: dict[str, Any]) -> str:

@@ -33,6 +33,10 @@ class CommandMessage(BaseModel):
     through_report: Position | None = None
     from_event: Position | None = None
     through_event: Position | None = None
+    user_name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)] | None = None
+    code: str | None = None
+    entry_device_id: Identifier | None = None
+    exit_device_id: Identifier | None = None
 
 
 class ReplyError(BaseModel):

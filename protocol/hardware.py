@@ -3,15 +3,29 @@
 from typing import Annotated, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
 
-from protocol.vocabulary import Action, Channel, Direction, Kind, Position
+from protocol.vocabulary import MAX_REVISION, Action, Channel, Direction, Kind, Position
 
 MAX_LINE = 4_096
 """Bytes of one line, its end included. A longer one is passed over as a whole."""
 
 _Short = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+def _words(most: int) -> AfterValidator:
+    """Words for people, cut where they are too long: nobody stays outside because of a long note."""
+    return AfterValidator(lambda text: text[:most])
 
 
 class _Line(BaseModel):
@@ -23,12 +37,15 @@ class _Line(BaseModel):
 
 
 class Hello(_Line):
-    """Hardware introduces itself: the first thing it says."""
+    """Hardware introduces itself: the first thing it says.
+
+    On a serial port, where nobody sees the other end come, it says so again at least every few seconds of silence.
+    """
 
     type: Literal["hello"] = "hello"
     device_id: _Short
     kind: Kind
-    firmware: Annotated[str, StringConstraints(max_length=64)] | None = None
+    firmware: Annotated[str, _words(64)] | None = None
     sensor: bool = False
 
 
@@ -45,8 +62,8 @@ class Asked(_Line):
     action: Action = Action.TRIGGER
     direction: Direction | None = None
     unit: _Short | None = None
-    note: Annotated[str, StringConstraints(max_length=400)] | None = None
-    age_ms: Annotated[int, Field(ge=0)] = 0
+    note: Annotated[str, _words(400)] | None = None
+    age_ms: Annotated[int, Field(ge=0, le=MAX_REVISION)] = 0
     """How long ago it was asked."""
 
 
@@ -70,7 +87,7 @@ class Did(_Line):
     type: Literal["actuated"] = "actuated"
     request_id: _Short
     ok: bool
-    error: Annotated[str, StringConstraints(max_length=200)] | None = None
+    error: Annotated[str, _words(200)] | None = None
 
 
 class Actuate(_Line):
@@ -105,6 +122,38 @@ _from_gateway: TypeAdapter[FromGateway] = TypeAdapter(Annotated[FromGateway, Dis
 
 class Garbled(Exception):
     """A line that says nothing; the message tells why, and repeats nothing of it."""
+
+
+class Lines:
+    """Cuts a stream of bytes into lines, and never holds more than one line's worth of them.
+
+    Blank lines are nothing. The end may be LF or CR LF; a last line without one has not been said yet.
+    """
+
+    def __init__(self) -> None:
+        self._begun = bytearray()
+        self._passing = False
+
+    def cut(self, data: bytes) -> list[bytes | None]:
+        """The lines that end in these bytes, without their ends; None for one that was longer than MAX_LINE."""
+        *ended, begun = data.split(b"\n")
+        lines = [line for line in map(self._end, ended) if line is None or line.strip()]
+        self._begin(begun)
+        return lines
+
+    def _begin(self, piece: bytes) -> None:
+        self._passing = self._passing or len(self._begun) + len(piece) >= MAX_LINE
+        if self._passing:
+            self._begun.clear()
+        else:
+            self._begun += piece
+
+    def _end(self, piece: bytes) -> bytes | None:
+        self._begin(piece)
+        line = None if self._passing else bytes(self._begun)
+        self._begun.clear()
+        self._passing = False
+        return line
 
 
 def heard(line: bytes) -> FromHardware:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from protocol import CONTRACT
-from protocol.vocabulary import ClockState, Kind
+from protocol.vocabulary import ClockState, Kind, Position
 
 
 class _Wire(BaseModel):
@@ -35,7 +35,7 @@ class DeviceDocument(_Wire):
     kind: Kind
     name: str
     connected: bool
-    position: Literal["Open", "Closed"] | None
+    position: Position | None
     users: dict[str, int]
     max_users: int
     revision: int
@@ -51,6 +51,8 @@ class StateDocument(_Wire):
     epoch: str
     reports: Span
     events: Span
+    events_lost: int = 0
+    """Events that could not be stored: the gate opened all the same."""
     held: list[str]
     started_at: int
     version: str

@@ -224,6 +224,6 @@ class Denial(StrEnum):
     WRONG_CODE = "wrong_code"
     CODE_SPENT = "code_spent"
     TOO_MANY_TRIES = "too_many_tries"
-    NOT_STORED = "not_stored"
+    STORAGE_FAULT = "storage_fault"
     UNKNOWN_DEVICE = "unknown_device"
     BUSY = "busy"

@@ -6,6 +6,7 @@ when asked for.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from protocol.reports import Receipt, Run, chunked, packed, packed_receipt
 from storage.database import Reader, Transaction
@@ -26,6 +27,9 @@ DELETE FROM reports WHERE report <= (
 MOST_REPLIES = 10_000
 MOST_RESENDS = 64
 
+Kind: TypeAlias = Literal["reports", "events"]
+"""What is numbered, kept after it was sent, and sent again when asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -41,7 +45,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """A range of reports to be sent again, once `after` has gone out."""
+    """A range of reports, or of events, to be sent again, once `after` of the same kind has gone out."""
 
     number: int
     after: int
@@ -96,8 +100,7 @@ class Desk:
         """Store what was said."""
         await self._transaction.many(_INSERT, self._rows)
         if self._resends:
-            await self._transaction.many("INSERT INTO resends (after, first, last) VALUES (?, ?, ?)", self._resends)
-            await _bound_resends(self._transaction)
+            await request(self._transaction, "reports", self._resends)
 
     def _append(self, kind: str, batch: int | None, part: int | None, body: bytes) -> None:
         self.newest += 1
@@ -123,10 +126,11 @@ def reports(reader: Reader, first: int, last: int, most: int) -> list[Report]:
     ]
 
 
-def next_resend(reader: Reader, after: int) -> Resend | None:
-    """The oldest request for reports again whose number is above `after`."""
+def next_resend(reader: Reader, after: int, kind: Kind = "reports") -> Resend | None:
+    """The oldest request of a kind whose number is above `after`; the numbers are those of both kinds."""
     rows = reader.fetch(
-        "SELECT resend, after, first, last FROM resends WHERE resend > ? ORDER BY resend LIMIT 1", (after,)
+        "SELECT resend, after, first, last FROM resends WHERE resend > ? AND kind = ? ORDER BY resend LIMIT 1",
+        (after, kind),
     )
     return Resend(*rows[0]) if rows else None
 
@@ -144,13 +148,9 @@ async def reply(transaction: Transaction, body: bytes) -> None:
     await transaction.execute("INSERT INTO replies (body) VALUES (?)", (body,))
 
 
-async def sent(
-    transaction: Transaction, through: int, resent: Sequence[int], replied: Sequence[int], latest: int | None
-) -> None:
-    """Note what the broker has taken: reports through a number, whole resends, replies; and a moment that is past."""
-    await transaction.execute(
-        "UPDATE store SET sent = max(sent, ?), latest = max(latest, coalesce(?, latest))", (through, latest)
-    )
+async def sent(transaction: Transaction, through: int, resent: Sequence[int], replied: Sequence[int]) -> None:
+    """Note what the broker has taken: reports through a number, whole resends of either kind, replies."""
+    await transaction.execute("UPDATE store SET sent = max(sent, ?)", (through,))
     await transaction.many("DELETE FROM resends WHERE resend = ?", [(number,) for number in resent])
     await transaction.many("DELETE FROM replies WHERE reply = ?", [(number,) for number in replied])
 
@@ -166,10 +166,7 @@ async def ask_again(transaction: Transaction, first: int, last: int) -> int:
         f"SELECT count(*), ({NEWEST}) FROM reports WHERE report BETWEEN ? AND ?", (first, last)
     )
     if count:
-        await transaction.execute(
-            "INSERT INTO resends (after, first, last) VALUES (?, ?, ?)", (newest, first, min(last, newest))
-        )
-        await _bound_resends(transaction)
+        await request(transaction, "reports", [(newest, first, min(last, newest))])
     return int(count)
 
 
@@ -186,14 +183,19 @@ async def ask_batch_again(transaction: Transaction, batch_id: str) -> int | None
     return len(rows)
 
 
-async def _bound_resends(transaction: Transaction) -> None:
-    """Very many requests become one that covers them all: more is sent than was asked for, and nothing is forgotten."""
-    ((count, after, first, last),) = await transaction.fetch(
-        "SELECT count(*), max(after), min(first), max(last) FROM resends"
+async def request(transaction: Transaction, kind: Kind, ranges: Iterable[tuple[int, int, int]]) -> None:
+    """Have ranges (after, first, last) sent again.
+
+    Very many requests become one that covers them all: more is sent than was asked for, and nothing is forgotten.
+    """
+    insert = "INSERT INTO resends (kind, after, first, last) VALUES (?, ?, ?, ?)"
+    await transaction.many(insert, [(kind, *each) for each in ranges])
+    ((count, *cover),) = await transaction.fetch(
+        "SELECT count(*), max(after), min(first), max(last) FROM resends WHERE kind = ?", (kind,)
     )
     if count > MOST_RESENDS:
-        await transaction.execute("DELETE FROM resends")
-        await transaction.execute("INSERT INTO resends (after, first, last) VALUES (?, ?, ?)", (after, first, last))
+        await transaction.execute("DELETE FROM resends WHERE kind = ?", (kind,))
+        await transaction.execute(insert, (kind, *cover))
 
 
 def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:

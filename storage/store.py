@@ -35,12 +35,6 @@ async def enroll(transaction: Transaction, epoch: str, device_ids: Collection[st
     return {device_id: device for device_id, device in rows if device_id in device_ids}
 
 
-def latest(reader: Reader) -> int:
-    """The latest moment (epoch ms) the store has seen."""
-    ((moment,),) = reader.fetch("SELECT latest FROM store")
-    return int(moment)
-
-
 def device_states(reader: Reader) -> dict[str, DeviceState]:
     """The lists of all devices ever configured, in numbers."""
     return {

@@ -1,7 +1,8 @@
 """The allowed-user list in SQL: one look at what is there, one sorted write of what changes."""
 
-from collections.abc import Collection, Container, Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
@@ -58,6 +59,12 @@ class Glance(NamedTuple):
     status: str | None
 
 
+SLICE: Final = 1_000
+"""How many people the loop goes through at a time: between slices it answers the gate."""
+
+_MOBILE = attrgetter("mobile")
+T = TypeVar("T")
+
 CONTENT = slice(4, None)
 """The fields of a User that make two rows the same user."""
 
@@ -69,22 +76,33 @@ def tombstone(device: int, mobile: int, origin: int, at: int) -> User:
 
 async def glance(transaction: Transaction, device: int, mobiles: Collection[int]) -> dict[int, Glance]:
     """Origin and status of those of `mobiles` that have a row, tombstones included."""
-    rows = await transaction.fetch(_GLANCE, (orjson.dumps(list(mobiles)).decode(), device))
-    return {mobile: Glance(origin, status) for mobile, origin, status in rows}
+    found: dict[int, Glance] = {}
+    for some in _slices(list(mobiles)):
+        rows = await transaction.fetch(_GLANCE, (orjson.dumps(some).decode(), device))
+        found.update((mobile, Glance(origin, status)) for mobile, origin, status in rows)
+    return found
 
 
 async def whole(transaction: Transaction, device: int, mobiles: Collection[int]) -> dict[int, User]:
     """The full rows of those of `mobiles` that have one."""
-    rows = await transaction.fetch(_WHOLE, (orjson.dumps(list(mobiles)).decode(), device))
-    return {row[1]: User(*row) for row in rows}
+    found: dict[int, User] = {}
+    for some in _slices(list(mobiles)):
+        rows = await transaction.fetch(_WHOLE, (orjson.dumps(some).decode(), device))
+        found.update((row[1], User(*row)) for row in rows)
+    return found
 
 
 async def put(transaction: Transaction, users: Collection[User], known: Container[int]) -> None:
     """Write rows of one device, some of whose mobiles are `known`, in key order: neighbours share a page."""
-    await transaction.many(_ADD, sorted(user for user in users if user.mobile not in known))
-    await transaction.many(_PUT, sorted(user for user in users if user.mobile in known))
+    for some in _slices(sorted(users, key=_MOBILE)):
+        await transaction.many(_ADD, [user for user in some if user.mobile not in known])
+        await transaction.many(_PUT, [user for user in some if user.mobile in known])
 
 
 async def move(transaction: Transaction, device: int, moves: Iterable[tuple[int, int]]) -> None:
     """Give (mobile, origin) pairs their new origin; nothing else about them changes."""
     await transaction.many(_MOVE, [(origin, device, mobile) for mobile, origin in sorted(moves)])
+
+
+def _slices(everybody: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (everybody[start : start + SLICE] for start in range(0, len(everybody), SLICE))

@@ -36,7 +36,7 @@ async def say(store: Store, count: int, at: int = NOON) -> None:
 
 
 async def sent(store: Store, through: int) -> None:
-    await store.database.transact(lambda transaction: outbox.sent(transaction, through, (), (), None))
+    await store.database.transact(lambda transaction: outbox.sent(transaction, through, (), ()))
 
 
 async def acknowledged(store: Store, through: int) -> None:
@@ -108,9 +108,7 @@ async def test_reports_asked_for_again_go_out_after_the_newest(store: Store) -> 
 
     assert [await ask(2, 3), await ask(4, 900), await ask(6, 900)] == [2, 2, 0]
     assert [(each.after, each.first, each.last) for each in store.resends()] == [(5, 2, 3), (5, 4, 5)]
-    await store.database.transact(
-        lambda transaction: outbox.sent(transaction, 5, [store.resends()[0].number], (), None)
-    )
+    await store.database.transact(lambda transaction: outbox.sent(transaction, 5, [store.resends()[0].number], ()))
     assert [(each.first, each.last) for each in store.resends()] == [(4, 5)]
 
 
@@ -156,6 +154,6 @@ async def test_replies_go_in_order_and_once(store: Store) -> None:
     await store.database.transact(answer)
     assert [body for _, body in outbox.replies(store.reader, 2)] == [b"first", b"second"]
     taken = [number for number, _ in outbox.replies(store.reader, 2)]
-    await store.database.transact(lambda transaction: outbox.sent(transaction, 0, (), taken, None))
+    await store.database.transact(lambda transaction: outbox.sent(transaction, 0, (), taken))
     await store.database.transact(lambda transaction: outbox.reply(transaction, b"fourth"))
     assert [body for _, body in outbox.replies(store.reader, 9)] == [b"third", b"fourth"]

@@ -1,0 +1,90 @@
+"""The access log: what happened at a gate, as a value and as the wire carries it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from protocol.messages import Mobile
+from protocol.vocabulary import Action, Channel, ClockState, Decision, Denial
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One request at a gate and its end; times are epoch milliseconds, the mobile is E.164 digits."""
+
+    at: int
+    """When it was decided."""
+    device_id: str
+    """Where it was asked."""
+    request: str
+    mobile: int | None
+    """None where nobody usable was named."""
+    name: str | None
+    channel: Channel
+    action: Action
+    reason: Denial | None
+    """None: allowed."""
+    note: str | None
+    clock: ClockState
+    opened: str | None
+    """The Fluss+ that was moved, where it is another device."""
+    actuated: bool | None
+    """None: denied, or nobody knows."""
+    error: str | None
+    """Why the hardware did not move."""
+    intent: int | None = None
+    """The number of the synced intent that this is the end of."""
+
+
+class EventMessage(BaseModel):
+    """One entry of the access log, with the time at which it happened, however much later it is sent."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
+
+    gateway_id: str
+    epoch: str
+    event_id: Annotated[int, Field(ge=1)]
+    """(epoch, eventId) is contiguous and never repeats with other content."""
+    at: int
+    device_id: str
+    mobile: Mobile | None
+    user_name: str | None
+    channel: Channel
+    action: Action
+    decision: Decision
+    reason: Denial | None
+    note: str | None
+    clock: ClockState
+    opened_device_id: str | None
+    """The Fluss+ that was moved, where it is another device than the one that was asked."""
+    actuated: bool | None
+    """Whether the hardware says that it moved; null where the request was denied, or nobody knows."""
+    error: str | None
+    """Why it did not."""
+
+
+def event_payload(gateway_id: str, epoch: str, number: int, event: Event) -> bytes:
+    """One `events` message: the same bytes every time."""
+    return orjson.dumps(
+        {
+            "gatewayId": gateway_id,
+            "epoch": epoch,
+            "eventId": number,
+            "at": event.at,
+            "deviceId": event.device_id,
+            "mobile": None if event.mobile is None else f"+{event.mobile}",
+            "userName": event.name,
+            "channel": event.channel,
+            "action": event.action,
+            "decision": Decision.ALLOWED if event.reason is None else Decision.DENIED,
+            "reason": event.reason,
+            "note": event.note,
+            "clock": event.clock,
+            "openedDeviceId": event.opened,
+            "actuated": event.actuated,
+            "error": event.error,
+        }
+    )

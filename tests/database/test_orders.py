@@ -1,0 +1,71 @@
+"""Commands that are carried out once are remembered for as long as one could come again."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from storage import orders
+from storage.database import Transaction
+from tests.oracle.histories import GATE, HOUR, NOON
+from tests.oracle.model import DeviceRule
+from tests.oracle.store import Store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store(tmp_path / "gateway.db", {GATE: DeviceRule("fluss+", 100)}) as opened:
+        yield opened
+
+
+async def remember(store: Store, command_id: str, expires_at: int) -> None:
+    await store.database.transact(lambda transaction: orders.remember(transaction, command_id, expires_at))
+
+
+async def prune(store: Store, earliest: int, most: int = orders.MOST) -> int:
+    return await store.database.transact(lambda transaction: orders.prune(transaction, earliest, most))
+
+
+def seen(store: Store, *command_ids: str) -> list[str]:
+    return [each for each in command_ids if orders.seen(store.reader, each)]
+
+
+async def test_order_is_known_again_after_a_restart(store: Store) -> None:
+    await remember(store, "c-1", NOON + 1)
+    await store.restart()
+    assert seen(store, "c-1", "C-1", "c-1 ", "c", "") == ["c-1"]
+
+
+async def test_order_of_a_transaction_that_fails_was_not_carried_out(store: Store) -> None:
+    async def fails(transaction: Transaction) -> None:
+        await orders.remember(transaction, "c-1", NOON)
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        await store.database.transact(fails)
+    assert seen(store, "c-1") == []
+
+
+async def test_order_is_forgotten_when_it_would_be_refused_as_expired_anyway(store: Store) -> None:
+    for number in range(3):
+        await remember(store, f"c-{number}", NOON + number)
+    assert await prune(store, NOON - 1) == 0
+    assert await prune(store, NOON + 1) == 2
+    assert seen(store, "c-0", "c-1", "c-2") == ["c-2"]
+
+
+async def test_order_said_twice_is_kept_until_the_later_end(store: Store) -> None:
+    """The same id with an earlier end does not make room for a repetition."""
+    for expires_at in (NOON, NOON + HOUR, NOON + 1):
+        await remember(store, "c-1", expires_at)
+    assert await prune(store, NOON + HOUR - 1) == 0
+    assert await prune(store, NOON + HOUR) == 1
+
+
+async def test_over_the_bound_those_that_expire_first_go(store: Store) -> None:
+    for number in (3, 1, 4, 0, 2):
+        await remember(store, f"c-{number}", NOON + number)
+    assert await prune(store, 0, most=5) == 0
+    assert await prune(store, 0, most=2) == 3
+    assert seen(store, *(f"c-{number}" for number in range(5))) == ["c-3", "c-4"]
+    assert await prune(store, NOON + 3, most=2) == 1
