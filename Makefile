@@ -64,9 +64,9 @@ COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/nul
 .PHONY: lock
 lock: .venv-lock/.requirements  ## write requirements/*.txt anew (UPGRADE=1 for newer versions)
 	@$(say) 'Pinning, with the hashes of every file of every release: some minutes'
-	@$(COMPILE) requirements/dev.txt --extra simulator pyproject.toml requirements/dev.in
+	@$(COMPILE) requirements/dev.txt --extra simulator pyproject.toml requirements/gpio.in requirements/dev.in
 	@$(COMPILE) requirements/simulator.txt --extra simulator --constraint requirements/dev.txt pyproject.toml
-	@$(COMPILE) requirements/gateway.txt --constraint requirements/dev.txt pyproject.toml
+	@$(COMPILE) requirements/gateway.txt --constraint requirements/dev.txt pyproject.toml requirements/gpio.in
 	@$(COMPILE) requirements/build.txt --constraint requirements/dev.txt requirements/build.in
 	@$(COMPILE) requirements/lock.txt --constraint requirements/dev.txt requirements/lock.in
 

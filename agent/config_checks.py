@@ -1,8 +1,9 @@
 """What must hold between the keys of a configuration, and what somebody should know although it holds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from agent import config_drivers
 from agent.config_findings import Finding, shown, suggestion
 from agent.config_values import is_loopback
 from protocol.vocabulary import Kind
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 _Table = Mapping[str, Any]
 
+_OF_AN_INTERCOM: Final = ("opens", "codes_entry", "codes_exit", "codes_max", "codes_hours")
 _DIGITS: Final[Mapping[str, int]] = {Kind.FLUSS: 16, Kind.INTERCOM: 6}
 
 
@@ -56,10 +58,9 @@ def _trust(trust: _Table) -> Iterator[Finding]:
 
 
 def _devices(devices: Sequence[_Table]) -> Iterator[Finding]:
-    yield from _repeats("id", [_text(device, "id") for device in devices])
-    # Two devices cannot share a port, whatever options each writes behind it.
-    ports = [_text(device, "driver").partition("?")[0] for device in devices]
-    yield from _repeats("driver", ["" if port == "none" else port for port in ports])
+    yield from _repeats("id", [[shown(_text(device, "id"))] if _text(device, "id") else [] for device in devices])
+    # Two devices cannot share a port or a line, whatever options each writes behind it.
+    yield from _repeats("driver", [_claims(_text(device, "driver")) for device in devices])
     plus = {_text(device, "id") for device in devices if device.get("kind") != Kind.INTERCOM}
     for index, device in enumerate(devices):
         yield from _kind(index, _text(device, "kind"), len(_text(device, "id")))
@@ -73,19 +74,28 @@ def _kind(index: int, kind: str, digits: int) -> Iterator[Finding]:
 
 
 def _opens(index: int, device: _Table, plus: set[str]) -> Iterator[Finding]:
-    where = ("devices", index, "opens")
-    opens = _text(device, "opens")
-    if "opens" in device and device.get("kind") == Kind.FLUSS:
-        yield Finding(where, "is only for an intercom; a Fluss+ opens its own gate")
-    elif opens and opens not in plus:
-        yield Finding(where, f"{shown(opens)} is no Fluss+ of this file{suggestion(opens, plus)}")
+    for key in _OF_AN_INTERCOM:
+        if key in device and device.get("kind") == Kind.FLUSS:
+            yield Finding(("devices", index, key), "is only for an intercom; a Fluss+ opens its own gate")
+    for key in ("opens", "codes_entry", "codes_exit"):
+        opens = _text(device, key)
+        if opens and opens not in plus and device.get("kind") != Kind.FLUSS:
+            yield Finding(("devices", index, key), f"{shown(opens)} is no Fluss+ of this file{suggestion(opens, plus)}")
 
 
-def _repeats(key: str, values: Sequence[str]) -> Iterator[Finding]:
+def _claims(driver: str) -> Sequence[str]:
+    try:
+        return tuple(config_drivers.claims(config_drivers.driver(driver)))
+    except ValueError:  # told with the key itself
+        return ()
+
+
+def _repeats(key: str, claims: Sequence[Iterable[str]]) -> Iterator[Finding]:
     first: dict[str, int] = {}
-    for index, value in enumerate(values):
-        if value and first.setdefault(value, index) != index:
-            yield Finding(("devices", index, key), f"{shown(value)} is that of devices[{first[value]}] already")
+    for index, claimed in enumerate(claims):
+        for value in claimed:
+            if first.setdefault(value, index) != index:
+                yield Finding(("devices", index, key), f"{value} is that of devices[{first[value]}] already")
 
 
 def _table(value: object) -> _Table:

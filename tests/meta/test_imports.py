@@ -18,6 +18,9 @@ LINT_IMPORTS = [
 HOUSE = {
     "agent/connection.py": "import paho.mqtt.client",
     "agent/link.py": "import agent.connection",
+    "agent/drivers/__init__.py": "",
+    "agent/drivers/serial.py": "import serialx",
+    "agent/drivers/gpio.py": "import gpiozero, lgpio",
     "storage/database.py": "import aiosqlite, sqlite3",
     "protocol/mobile.py": "import phonenumbers, protocol.numbering_plan",
     "protocol/numbering_plan.py": "import phonenumbers",
@@ -30,6 +33,9 @@ INTRUDERS = {
     "agent/daemon.py": "import agent.connection",
     "agent/gate.py": "import sqlite3",
     "agent/intake.py": "import protocol.numbering_plan",
+    "agent/drivers/tcp.py": "import serialx",
+    "agent/drivers/relay.py": "import gpiozero",
+    "simulator/motor.py": "import lgpio",
     "simulator/contacts.py": "import phonenumbers",
 }
 NOTICED = [
@@ -40,6 +46,9 @@ NOTICED = [
     "agent.daemon -> agent.connection",
     "agent.gate -> sqlite3",
     "agent.intake -> protocol.numbering_plan",
+    "agent.drivers.tcp -> serialx",
+    "agent.drivers.relay -> gpiozero",
+    "simulator.motor -> lgpio",
     "simulator.contacts -> phonenumbers",
 ]
 
@@ -57,6 +66,7 @@ def build(folder: Path, files: dict[str, str]) -> None:
         (folder / package).mkdir(exist_ok=True)
         (folder / package / "__init__.py").touch()
     for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
 
 

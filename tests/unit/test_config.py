@@ -111,6 +111,8 @@ def test_tls_and_port_are_as_written(home: Path, host: str, written: str, tls: b
         ("serial:///dev/serial/by-id/usb-1?baud=9600", Serial("/dev/serial/by-id/usb-1", 9600)),
         ("gpio://17", Gpio(17, 500)),
         ("gpio://0?pulse_ms=800", Gpio(0, 800)),
+        ("gpio://17?status=27", Gpio(17, 500, 27, open_high=True)),
+        ("gpio://17?open=low&status=0&pulse_ms=50", Gpio(17, 50, 0, open_high=False)),
         ("none", None),
     ],
 )

@@ -16,6 +16,7 @@ NO_PREFIX = (
 NO_TCP = "is not of the form tcp://HOST:PORT, with a port from 1 to 65535"
 NO_SERIAL = "is not of the form serial:///dev/ttyUSB0?baud=115200"
 NO_GPIO = "is not of the form gpio://17?pulse_ms=500, with a line from 0 to 1023"
+NO_GPIO_OPTION = "is not understood: gpio:// takes pulse_ms=500 status=27 open=high and no more"
 NO_ADDRESS = "is no address: plain characters without spaces, 256 at most"
 
 VALUES: dict[tuple[str, str], dict[str, str]] = {
@@ -122,11 +123,22 @@ VALUES: dict[tuple[str, str], dict[str, str]] = {
         '"udp://h:1"': "'udp://h:1' is none of tcp://, serial://, gpio:// and 'none'",
         '"serial://ttyUSB0"': f"'serial://ttyUSB0' {NO_SERIAL}",
         '"serial:///etc/passwd"': f"'serial:///etc/passwd' {NO_SERIAL}",
+        '"serial:///dev/../etc/passwd"': f"'serial:///dev/../etc/passwd' {NO_SERIAL}",
         '"serial:///dev/t?bauds=1"': "'bauds=1' is not understood: serial:// takes baud=115200 and no more",
         '"serial:///dev/t?baud=299"': "baud=299 is out of range: 300 to 4000000",
         '"gpio://x"': f"'gpio://x' {NO_GPIO}",
         '"gpio://1024"': f"'gpio://1024' {NO_GPIO}",
         '"gpio://17?pulse_ms=49"': "pulse_ms=49 is out of range: 50 to 10000",
+        '"gpio://17?pulse_ms=long"': "pulse_ms=long is not a whole number",
+        '"gpio://17?pulse_ms=50&pulse_ms=60"': "pulse_ms is given twice",
+        '"gpio://17?pull=up"': f"'pull=up' {NO_GPIO_OPTION}",
+        '"gpio://17?status"': f"'status' {NO_GPIO_OPTION}",
+        '"gpio://17?status=-1"': f"'status=-1' {NO_GPIO_OPTION}",
+        '"gpio://17?status=27&"': f"'' {NO_GPIO_OPTION}",
+        '"gpio://17?status=1024"': "status=1024 is out of range: 0 to 1023",
+        '"gpio://17?status=017"': "status=17 is the line of the relay itself",
+        '"gpio://17?status=27&open=1"': "open=1 is neither high nor low",
+        '"gpio://17?open=low"': "open=low needs the line of a sensor beside it: status=27",
     },
     ("devices[1].driver", '"tcp://127.0.0.1:9001"'): {
         '"tcp://127.0.0.1:9000"': "'tcp://127.0.0.1:9000' is that of devices[0] already",
@@ -259,6 +271,28 @@ def test_one_port_under_two_options_is_told(tmp_path: Path) -> None:
     text = edited(CONTRACT, "tcp://127.0.0.1:9000", "serial:///dev/ttyS0?baud=9600")
     text = edited(text, "tcp://127.0.0.1:9001", "serial:///dev/ttyS0")
     assert mistakes(tmp_path, text) == ["devices[1].driver: 'serial:///dev/ttyS0' is that of devices[0] already"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("gpio://17", "gpio://017?pulse_ms=600", "GPIO line 17 is that of devices[0] already"),
+        ("gpio://17?status=27", "gpio://22?status=27", "GPIO line 27 is that of devices[0] already"),
+        ("gpio://17?status=27", "gpio://27", "GPIO line 27 is that of devices[0] already"),
+        ("gpio://17", "gpio://22?status=17&open=low", "GPIO line 17 is that of devices[0] already"),
+        ("tcp://Gate.local:9000", "tcp://gate.local:9000", "'tcp://gate.local:9000' is that of devices[0] already"),
+    ],
+)
+def test_one_line_or_address_of_two_devices_is_told(tmp_path: Path, first: str, second: str, message: str) -> None:
+    text = edited(CONTRACT, "tcp://127.0.0.1:9000", first)
+    assert mistakes(tmp_path, edited(text, "tcp://127.0.0.1:9001", second)) == [f"devices[1].driver: {message}"]
+
+
+def test_relays_beside_each_other_are_fine(tmp_path: Path) -> None:
+    text = edited(CONTRACT, "tcp://127.0.0.1:9000", "gpio://17?status=27")
+    file = furnish(tmp_path) / "agent.toml"
+    file.write_text(edited(text, "tcp://127.0.0.1:9001", "gpio://22?status=23"))
+    assert len(load(file).devices) == 2
 
 
 def test_no_value_of_a_key_that_is_none_is_repeated(tmp_path: Path) -> None:
