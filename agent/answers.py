@@ -1,71 +1,143 @@
-"""What the cloud asks for, and the answers: reports again, their acknowledgement, a held replace confirmed."""
+"""Commands from the cloud, and the answer to each."""
 
+import asyncio
 from typing import Any, Final
 
 import structlog
 
-from agent.link import Delivery
+from agent.codebook import Codebook
+from agent.link import Delivery, Link
+from agent.orders import ACTIONS, Orders
 from agent.vault import Vault
 from protocol.commands import CommandMessage, ReplyError, ReplyMessage, Unusable, decode_command
 from protocol.vocabulary import Command, CommandRefusal, Reply
-from storage import outbox, replace
-from storage.database import Transaction
+from storage import events, orders, outbox, replace
+from storage.database import StorageFault, Transaction
 from storage.outbox import position
 
 log = structlog.get_logger()
 
-_NOT_YET: Final = frozenset({Command.TRIGGER, Command.OPEN, Command.CLOSE, Command.RESYNC, Command.ERASE})
+_NOT_YET: Final = frozenset({Command.RESYNC, Command.ERASE})
+_ONCE: Final = frozenset({Command.ISSUE_CODE})
+"""What must not be carried out twice, beside the commands that move a gate; all others do the same again."""
+
+REMEMBER_MS: Final = 7 * 86_400_000
+"""How long a command without an end is known again: longer than brokers keep one for a gateway that is away."""
+
+TAKE_AT_ONCE: Final = 40
+TAKE_BYTES: Final = 1 << 20
+IN_HAND: Final = 64
+IN_LINE: Final = 1_000
 
 
 class Answers:
-    """Carries out commands; what a command does and its reply are one transaction.
+    """Takes commands in as they come. Those that move a gate are carried out at once; all others wait their turn.
 
-    Every command answered here may come twice and does the same again.
+    What a command does and its reply are one transaction.
     """
 
-    def __init__(self, gateway_id: str, vault: Vault) -> None:
+    def __init__(
+        self, gateway_id: str, topic: str, link: Link, vault: Vault, orders: Orders, codebook: Codebook
+    ) -> None:
         self._gateway_id = gateway_id
+        self._topic = topic
+        self._link = link
         self._vault = vault
+        self._orders = orders
+        self._codebook = codebook
+        self._line: asyncio.Queue[tuple[Delivery, CommandMessage | Unusable]] = asyncio.Queue(IN_LINE)
 
-    async def answer(self, delivery: Delivery) -> None:
-        """Carry out one command, or refuse it; the reply is in the outbox when this returns."""
+    async def run(self) -> None:
+        """Answer what comes until cancelled."""
+        room = asyncio.Semaphore(IN_HAND)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._in_turn(), name="answers-in-turn")
+            while True:
+                for delivery in await self._link.receive(self._topic, TAKE_AT_ONCE, TAKE_BYTES):
+                    command = self._understood(delivery)
+                    if isinstance(command, Unusable) or command.command not in ACTIONS:
+                        await self._line.put((delivery, command))
+                        continue
+                    await room.acquire()
+                    order = tasks.create_task(self._order(delivery, command), name="order")
+                    order.add_done_callback(lambda _: room.release())
 
-        async def work(transaction: Transaction) -> ReplyMessage:
-            reply = await self._carried_out(transaction, delivery)
-            await outbox.reply(transaction, reply.payload())
-            return reply
-
-        reply = await self._vault.commit(work)
-        code = reply.error.code if reply.error else None
-        log.info("command.answered", command_id=reply.command_id, outcome=reply.outcome.value, code=code)
-
-    async def _carried_out(self, transaction: Transaction, delivery: Delivery) -> ReplyMessage:
-        command: CommandMessage | None = None
+    def _understood(self, delivery: Delivery) -> CommandMessage | Unusable:
+        """The command in a delivery, or why it is not even considered."""
         try:
             command = decode_command(delivery.payload, self._gateway_id)
-            self._admit(command, delivery)
-            result = await self._do(transaction, command)
         except Unusable as why:
-            command_id = command.command_id if command else why.command_id
-            return self._reply(command_id, Reply.REFUSED, ReplyError(code=why.code, message=str(why)), {})
+            return why
+        if delivery.retained:
+            return Unusable(CommandRefusal.RETAINED, "a command is never retained", command.command_id)
+        if command.expires_at is not None and command.expires_at <= self._vault.now():
+            return Unusable(CommandRefusal.EXPIRED, "the command came after its expiresAt", command.command_id)
+        if command.command in _NOT_YET:
+            words = f"this version does not know {command.command.value}"
+            return Unusable(CommandRefusal.UNKNOWN_COMMAND, words, command.command_id)
+        return command
+
+    async def _order(self, delivery: Delivery, command: CommandMessage) -> None:
+        reply: ReplyMessage | None = None
+        while reply is None:
+            try:
+                reply = await self._orders.carry_out(command)
+            except Unusable as why:
+                reply = await self._refused(command.command_id, why)
+            except StorageFault as fault:  # nothing was decided; in the end the command is too old
+                log.debug("order.postponed", command_id=command.command_id, error=str(fault))
+                await asyncio.sleep(self._vault.pause())
+        _log(command.command_id, reply)
+        delivery.acknowledge()
+
+    async def _refused(self, command_id: str, why: Unusable) -> ReplyMessage:
+        reply = self._refusal(command_id, why)
+        await self._vault.commit(lambda transaction: outbox.reply(transaction, reply.payload()))
+        return reply
+
+    async def _in_turn(self) -> None:
+        """One after the other, each when all that came before it is done: a `confirm` follows its batch."""
+        while True:
+            delivery, command = await self._line.get()
+            await delivery.turn()
+
+            async def work(transaction: Transaction, command: CommandMessage | Unusable = command) -> ReplyMessage:
+                reply = await self._answered(transaction, command)
+                await outbox.reply(transaction, reply.payload())
+                return reply
+
+            reply = await self._vault.commit(work)
+            _log(reply.command_id, reply)
+            delivery.acknowledge()
+
+    async def _answered(self, transaction: Transaction, command: CommandMessage | Unusable) -> ReplyMessage:
+        if isinstance(command, Unusable):
+            return self._refusal(command.command_id, command)
+        try:
+            result = await self._done(transaction, command)
+        except Unusable as why:
+            return self._refusal(command.command_id, why)
         return self._reply(command.command_id, Reply.DONE, None, result)
 
-    def _admit(self, command: CommandMessage, delivery: Delivery) -> None:
-        if delivery.retained:
-            raise Unusable(CommandRefusal.RETAINED, "a command is never retained")
-        if command.expires_at is not None and command.expires_at <= self._vault.now():
-            raise Unusable(CommandRefusal.EXPIRED, "the command came after its expiresAt")
-        if command.command in _NOT_YET:
-            raise Unusable(CommandRefusal.UNKNOWN_COMMAND, f"this version does not know {command.command.value}")
-
-    async def _do(self, transaction: Transaction, command: CommandMessage) -> dict[str, Any]:
-        if command.command is Command.CONFIRM:
-            return await self._confirm(transaction, command)
+    async def _done(self, transaction: Transaction, command: CommandMessage) -> dict[str, Any]:
+        match command.command:
+            case Command.CONFIRM:
+                return await self._confirm(transaction, command)
+            case Command.ISSUE_CODE | Command.REVOKE_CODE | Command.CODES:
+                if command.command in _ONCE:
+                    await self._only_once(transaction, command)
+                return await self._codebook.answer(transaction, command)
         if command.epoch is not None and command.epoch != (epoch := position(self._vault.reader).epoch):
             raise Unusable(CommandRefusal.UNKNOWN_EPOCH, f"this store's epoch is {epoch}")
         if command.command is Command.ACKNOWLEDGE:
             return await self._acknowledge(transaction, command)
         return await self._report(transaction, command)
+
+    async def _only_once(self, transaction: Transaction, command: CommandMessage) -> None:
+        if orders.seen(self._vault.reader, command.command_id):
+            raise Unusable(CommandRefusal.REPEATED, "this command was carried out before")
+        expires_at = command.expires_at or self._vault.now() + REMEMBER_MS
+        await orders.remember(transaction, command.command_id, expires_at)
 
     async def _confirm(self, transaction: Transaction, command: CommandMessage) -> dict[str, Any]:
         if command.batch_id is None:
@@ -83,7 +155,10 @@ class Answers:
             raise Unusable(CommandRefusal.SCHEMA, "acknowledge names throughReport, or throughEvent")
         if command.through_report is not None:
             await outbox.acknowledged(transaction, command.through_report)
-        return {"throughReport": command.through_report}
+        if command.through_event is not None:
+            await events.acknowledged(transaction, command.through_event)
+        through = {"throughReport": command.through_report, "throughEvent": command.through_event}
+        return {name: number for name, number in through.items() if number is not None}
 
     @staticmethod
     async def _report(transaction: Transaction, command: CommandMessage) -> dict[str, Any]:
@@ -96,8 +171,12 @@ class Answers:
             first, last = command.from_report, command.through_report
             return {"reports": await outbox.ask_again(transaction, first, first if last is None else last)}
         if command.from_event is not None:
-            return {"events": 0}
-        raise Unusable(CommandRefusal.SCHEMA, "report names a batchId, or fromReport and throughReport")
+            first, last = command.from_event, command.through_event
+            return {"events": await events.ask_again(transaction, first, first if last is None else last)}
+        raise Unusable(CommandRefusal.SCHEMA, "report names a batchId, fromReport or fromEvent")
+
+    def _refusal(self, command_id: str | None, why: Unusable) -> ReplyMessage:
+        return self._reply(command_id, Reply.REFUSED, ReplyError(code=why.code, message=str(why)), {})
 
     def _reply(
         self, command_id: str | None, outcome: Reply, error: ReplyError | None, result: dict[str, Any]
@@ -110,3 +189,8 @@ class Answers:
             error=error,
             result=result,
         )
+
+
+def _log(command_id: str | None, reply: ReplyMessage) -> None:
+    code = reply.error.code if reply.error else None
+    log.info("command.answered", command_id=command_id, outcome=reply.outcome.value, code=code)

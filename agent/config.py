@@ -94,6 +94,14 @@ class Device(_Table):
     """Users `Active` and `Pending` together."""
     opens: str | None = None
     """The id of the Fluss+ that an intercom has triggered."""
+    codes_entry: str | None = None
+    """The Fluss+ that a one-time code opens on the way in; none: the one the intercom opens."""
+    codes_exit: str | None = None
+    """The same on the way out; none: the one of the way in."""
+    codes_max: int = Field(10, ge=1, le=100)
+    """One-time codes that may be out at once; Fluss's default."""
+    codes_hours: int = Field(12, ge=1, le=168)
+    """How long a one-time code given out from now on is good for; Fluss's default."""
     driver: Annotated[Driver, PlainValidator(config_values.driver)] = None
 
 

@@ -1,7 +1,6 @@
 """The composition root: the only place where the daemon's parts are put together."""
 
 import asyncio
-import fcntl
 import gc
 import math
 import os
@@ -9,40 +8,52 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from random import Random
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass
+from random import Random, SystemRandom
 from typing import Final
 
 import structlog
 
 from agent import exits, version
 from agent.answers import Answers
-from agent.clock import Clock
+from agent.bench import FILE as BENCH
+from agent.bench import Bench
+from agent.clock import Clock, timekeeper
+from agent.codebook import Codebook
 from agent.config import Config
+from agent.config import Device as ConfiguredDevice
 from agent.config_values import is_loopback
+from agent.drivers.driver import Driver
+from agent.drivers.made import driver_for
+from agent.gate import Door, Gate
 from agent.intake import GROUP_PARTS, Intake, Rules
+from agent.intents import Intents, next_number
 from agent.link import Address, Link, Tls
+from agent.orders import Orders
+from agent.ownership import Occupied, owned
 from agent.presence import Presence
 from agent.quarantine import Quarantine
+from agent.recorder import Recorder
+from agent.recovery import recover, unrecorded
 from agent.reporter import Reporter
-from agent.store_path import LOCK, NOTE, STORE
+from agent.store_path import INTENTS, NOTE, STORE
 from agent.supervisor import notify
+from agent.threshold import Threshold
 from agent.upkeep import Upkeep
 from agent.vault import Vault
 from protocol.codec import Limits
 from protocol.mobile import Numbers
 from protocol.topics import Topics
+from protocol.vocabulary import Kind
 from storage.database import GLIMPSE_S, Database, Reader, SchemaFault, StorageFault
+from storage.events import last_intent
 from storage.merge import Device
 from storage.replace import Guard
-from storage.store import enroll, latest
+from storage.store import enroll
 
 log = structlog.get_logger()
-
-LOOKS: Final = 20
-LOOK_S: Final = 0.05
 
 SWITCH_S: Final = 0.0005
 """How long one thread may keep the interpreter from another: the gate is answered while a list is written."""
@@ -53,14 +64,10 @@ DRAIN_S: Final = 0.5
 """What was just applied gets this long to be reported before the daemon leaves."""
 
 
-class Occupied(Exception):
-    """Another agent works in this state directory."""
-
-
 def run(config: Config) -> int:
     """Run the daemon until SIGTERM or SIGINT; an exit code."""
     try:
-        with _locked(config.state_dir):
+        with owned(config.state_dir):
             asyncio.run(_serve(config))
     except Occupied:
         cure = "stop the other fluss-agent first"
@@ -78,84 +85,173 @@ def run(config: Config) -> int:
     return exits.OK
 
 
+@dataclass(frozen=True, slots=True)
+class _House:
+    """The parts, put together; nothing of them runs yet."""
+
+    clock: Clock
+    link: Link
+    intake: Intake
+    answers: Answers
+    reporter: Reporter
+    presence: Presence
+    upkeep: Upkeep
+    recorder: Recorder
+    drivers: Mapping[str, Driver]
+    threshold: Threshold
+    bench: Bench
+
+
 async def _serve(config: Config) -> None:
-    started_at = time.time_ns() // 1_000_000
     path = config.state_dir / STORE
+    async with Database(path) as database, AsyncExitStack() as stack:
+        reader, gates_reader = (stack.enter_context(closing(Reader(path, GLIMPSE_S))) for _ in range(2))
+        intents = stack.enter_context(closing(Intents(config.state_dir / INTENTS)))
+        house = await _put_together(config, database, reader, gates_reader, intents)
+        clock = house.clock.state().value
+        log.info("agent.started", gateway_id=config.gateway_id, devices=len(config.devices), clock=clock)
+        await _live(house)
+    log.info("agent.stopped")
+
+
+async def _put_together(
+    config: Config, database: Database, reader: Reader, gates_reader: Reader, intents: Intents
+) -> _House:
+    started_at = time.time_ns() // 1_000_000
     rng = Random(secrets.randbits(64))  # noqa: S311 -- jitter, not secrets
     limits = Limits(config.limits.max_part_bytes, config.limits.max_part_items)
     topics = Topics(config.gateway_id, config.mqtt.topic_prefix)
-    async with Database(path) as database:
-        epoch = secrets.token_hex(4)
-        numbers = await database.transact(lambda store: enroll(store, epoch, [each.id for each in config.devices]))
-        devices = {each.id: Device(numbers[each.id], each.id, each.kind, each.max_users) for each in config.devices}
-        reader = Reader(path, GLIMPSE_S)
-        clock = Clock(floor_ms=latest(reader), trusted=config.clock.trust == "system")
-        vault = Vault(database, reader, devices, clock, rng)
-        presence = Presence(
-            gateway_id=config.gateway_id,
-            session=secrets.token_hex(8),
-            version=version(),
-            started_at=started_at,
-            limits=limits,
-            devices=config.devices,
-            vault=vault,
-            unsent=lambda: reporter.unsent(),  # noqa: PLW0108 -- the reporter needs the link, and the link this
-            topic=topics.state,
-            note=config.state_dir / NOTE,
+    numbers = Numbers(config.default_region)
+    clock = timekeeper(config)
+    epoch = secrets.token_hex(4)
+    places = await database.transact(lambda store: enroll(store, epoch, [each.id for each in config.devices]))
+    devices = {each.id: Device(places[each.id], each.id, each.kind, each.max_users) for each in config.devices}
+    vault = Vault(database, reader, devices, clock, rng)
+
+    # The gate: what hardware asks, what is decided, what is done, what is written down.
+    known = intents.read()
+    if left := unrecorded(reader, known):
+        await database.transact(lambda store: recover(store, left, config.gateway_id, clock.now()))
+    recorder = Recorder(vault)
+    doors = {each.id: Door(places[each.id], each.id, each.timezone, _opens(each)) for each in config.devices}
+    drivers: dict[str, Driver] = {}
+    gate = Gate(
+        doors=doors,
+        drivers=drivers,
+        reader=gates_reader,
+        clock=clock,
+        intents=intents,
+        recorder=recorder,
+        handled=[(intent.device_id, intent.request) for intent in known],
+        next_intent=next_number(known, last_intent(reader)),
+    )
+    threshold = Threshold(
+        doors=doors,
+        drivers=drivers,
+        gate=gate,
+        recorder=recorder,
+        numbers=numbers,
+        changed=lambda: presence.changed(),  # noqa: PLW0108 -- presence tells of the drivers, and they wake it
+    )
+    for each in config.devices:
+        drivers[each.id] = driver_for(each, threshold.ears(each.id), rng)
+    bench = Bench(config.state_dir / BENCH, drivers, gate.pulse)
+
+    # The list: what the cloud sends, what becomes of it, what the cloud is told.
+    presence = Presence(
+        gateway_id=config.gateway_id,
+        session=secrets.token_hex(8),
+        version=version(),
+        started_at=started_at,
+        limits=limits,
+        devices=config.devices,
+        drivers=drivers,
+        vault=vault,
+        unsent=lambda: reporter.unsent(),  # noqa: PLW0108 -- the reporter needs the link, and the link this
+        lost=lambda: recorder.lost,
+        topic=topics.state,
+        note=config.state_dir / NOTE,
+    )
+    link = Link(
+        _address(config),
+        subscriptions=(topics.invites, topics.commands, topics.state),
+        will_topic=topics.state,
+        will=presence.will,
+        payload_limit=limits.part_bytes,
+        rng=rng,
+        board_uptime_s=lambda: _uptime_s(config),
+    )
+    reporter = Reporter(config.gateway_id, topics, link, vault, presence.drained)
+    intake = Intake(
+        rules=Rules(config.gateway_id, limits, Guard(config.lists.hold_removals_over)),
+        topic=topics.invites,
+        link=link,
+        vault=vault,
+        numbers=numbers,
+        quarantine=Quarantine(config.state_dir / "quarantine"),
+    )
+    answers = Answers(
+        config.gateway_id,
+        topics.commands,
+        link,
+        vault,
+        Orders(config.gateway_id, vault, clock, gate, numbers),
+        Codebook({each.id: each for each in config.devices}, vault, clock, numbers, SystemRandom()),
+    )
+    upkeep = Upkeep(config, vault, intake)
+    for listener in (reporter.wake, presence.changed, upkeep.changed):
+        vault.on_change(listener)
+    presence.document()
+    return _House(clock, link, intake, answers, reporter, presence, upkeep, recorder, drivers, threshold, bench)
+
+
+async def _live(house: _House) -> None:
+    """Run everything until somebody asks us to leave; then leave in an order that loses nothing."""
+    _settle_memory()
+    stop = _stopped()
+    async with asyncio.TaskGroup() as tasks:
+
+        def start(**parts: Coroutine[None, None, None]) -> list[asyncio.Task[None]]:
+            return [tasks.create_task(part, name=name) for name, part in parts.items()]
+
+        linked = start(link=house.link.run())
+        serving = start(threshold=house.threshold.run())
+        moving = start(**{f"driver-{device_id}": driver.run() for device_id, driver in house.drivers.items()})
+        asking = start(bench=house.bench.run(), answers=house.answers.run())
+        working = start(
+            clock=house.clock.run(),
+            intake=house.intake.run(),
+            upkeep=house.upkeep.run(),
         )
-        link = Link(
-            _address(config),
-            subscriptions=(topics.invites, topics.commands, topics.state),
-            will_topic=topics.state,
-            will=presence.will,
-            payload_limit=limits.part_bytes,
-            rng=rng,
-            board_uptime_s=lambda: _uptime_s(config),
+        telling = start(
+            recorder=house.recorder.run(),
+            reporter=house.reporter.run(),
+            bookkeeper=house.reporter.keep_saving(),
+            presence=house.presence.run(house.link),
+            will=house.presence.listen(house.link),
+            note=house.presence.keep_note(house.link),
         )
-        reporter = Reporter(config.gateway_id, topics, link, vault, presence.drained)
-        intake = Intake(
-            rules=Rules(config.gateway_id, limits, Guard(config.lists.hold_removals_over)),
-            topics=topics,
-            link=link,
-            vault=vault,
-            numbers=Numbers(config.default_region),
-            answers=Answers(config.gateway_id, vault),
-            presence=presence,
-            quarantine=Quarantine(config.state_dir / "quarantine"),
-        )
-        upkeep = Upkeep(config, vault, intake)
-        for listener in (reporter.wake, presence.changed, upkeep.changed):
-            vault.on_change(listener)
-        log.info("agent.started", gateway_id=config.gateway_id, devices=len(devices), clock=clock.state().value)
-        presence.document()
-        _settle_memory()
-        stop = _stopped()
-        async with asyncio.TaskGroup() as tasks:
-            linked = tasks.create_task(link.run(), name="link")
-            working = [
-                tasks.create_task(intake.run(), name="intake"),
-                tasks.create_task(upkeep.run(), name="upkeep"),
-            ]
-            telling = [
-                tasks.create_task(reporter.run(), name="reporter"),
-                tasks.create_task(reporter.keep_saving(), name="bookkeeper"),
-                tasks.create_task(presence.run(link), name="presence"),
-                tasks.create_task(presence.keep_note(link), name="note"),
-            ]
-            notify("READY=1")
-            await stop.wait()
-            notify("STOPPING=1")
-            asyncio.get_running_loop().call_later(LEAVE_S, _abandon)
-            await _end(working)
-            await intake.tell_repeats(leaving=True)
-            await reporter.drain(DRAIN_S)
-            await _end(telling)
-            await presence.farewell(link)
-            await _end([linked])
-            await reporter.save()
-        presence.write_note(link)
-        reader.close()
-    log.info("agent.stopped")
+        notify("READY=1")
+        await stop.wait()
+        notify("STOPPING=1")
+        asyncio.get_running_loop().call_later(LEAVE_S, _abandon)
+        await _end(asking)
+        await house.threshold.close()
+        await _end(serving)
+        await _end(moving)
+        await _end(working)
+        await house.recorder.drain(DRAIN_S)
+        await house.intake.tell_repeats(leaving=True)
+        await house.reporter.drain(DRAIN_S)
+        await _end(telling)
+        await house.presence.farewell(house.link)
+        await _end(linked)
+        await house.reporter.save()
+    house.presence.write_note(house.link)
+
+
+def _opens(device: ConfiguredDevice) -> str | None:
+    return device.id if device.kind is Kind.FLUSS else device.opens
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
@@ -211,19 +307,3 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-@contextmanager
-def _locked(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory for this process alone; raises Occupied."""
-    os.umask(0o077)
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (state_dir / LOCK).open("w") as lock:
-        for _ in range(LOOKS):  # `fluss-agent status` may be looking at this moment
-            with suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            time.sleep(LOOK_S)
-        else:
-            raise Occupied
-        yield

@@ -1,5 +1,6 @@
 """What one connection brought in: kept in order, bounded, and acknowledged in the order it came."""
 
+import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Callable, Collection
@@ -37,6 +38,10 @@ class Delivery:
         """Let the broker forget it. Without effect once its connection has ended: then it is delivered again."""
         self.inbox.acknowledge(self)
 
+    async def turn(self) -> None:
+        """Wait until everything that came before it is acknowledged, or its connection has ended."""
+        await self.inbox.turn(self)
+
 
 class Inbox:
     """The deliveries of one connection on ``subscriptions``; ``send`` acknowledges a packet id to the broker.
@@ -45,19 +50,19 @@ class Inbox:
     """
 
     def __init__(self, subscriptions: Collection[str], payload_limit: int, send: Callable[[int], None]) -> None:
-        self._subscriptions = subscriptions
         self._payload_limit = payload_limit
         self._send = send
-        self._waiting: deque[Delivery] = deque()
+        self._waiting: dict[str, deque[Delivery]] = {topic: deque() for topic in subscriptions}
         self._unsettled: dict[int, Delivery] = {}  # by packet id, in the order of arrival
         self._settled: set[Delivery] = set()  # acknowledged to us, not yet to the broker
+        self._advanced = asyncio.Event()
         self._warned = False
         self._arrived = 0  # bytes; written by `arrive` only, as the next by all the others only
         self._left = 0
 
     def __bool__(self) -> bool:
         """Whether anything waits to be taken."""
-        return bool(self._waiting)
+        return any(self._waiting.values())
 
     @property
     def held(self) -> int:
@@ -82,8 +87,8 @@ class Inbox:
             return
         if delivery.packet_id:
             self._unsettled[delivery.packet_id] = delivery
-        if delivery.topic in self._subscriptions:
-            self._waiting.append(delivery)
+        if (waiting := self._waiting.get(delivery.topic)) is not None:
+            waiting.append(delivery)
             return
         self._left += delivery.cost
         delivery.acknowledge()
@@ -91,12 +96,13 @@ class Inbox:
             self._warned = True
             log.warning("link.foreign_ignored", topic=delivery.topic[:200])
 
-    def take(self, most: int, most_bytes: int) -> list[Delivery]:
-        """What waits, in the order of arrival, up to the bounds; always one where any waits."""
+    def take(self, topic: str, most: int, most_bytes: int) -> list[Delivery]:
+        """What waits of a topic, in the order of arrival, up to the bounds; always one where any waits."""
+        waiting = self._waiting[topic]
         taken: list[Delivery] = []
         cost = 0
-        while self._waiting and (not taken or (len(taken) < most and cost + self._waiting[0].cost <= most_bytes)):
-            taken.append(self._waiting.popleft())
+        while waiting and (not taken or (len(taken) < most and cost + waiting[0].cost <= most_bytes)):
+            taken.append(waiting.popleft())
             cost += taken[-1].cost
         self._left += cost
         return taken
@@ -113,9 +119,18 @@ class Inbox:
             self._settled.remove(first)
             del self._unsettled[first.packet_id]
             self._send(first.packet_id)
+        self._advanced.set()
+
+    async def turn(self, delivery: Delivery) -> None:
+        """Wait until everything that came before a delivery is acknowledged, or the connection has ended."""
+        while self._unsettled.get(delivery.packet_id) is delivery and next(iter(self._unsettled)) != delivery.packet_id:
+            self._advanced.clear()
+            await self._advanced.wait()
 
     def close(self) -> None:
         """The connection has ended: nothing more can be taken or acknowledged."""
-        self._waiting.clear()
+        for waiting in self._waiting.values():
+            waiting.clear()
         self._unsettled.clear()
         self._settled.clear()
+        self._advanced.set()

@@ -5,21 +5,17 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import groupby
 from typing import Final
 
 import structlog
 
-from agent.answers import Answers
 from agent.link import Delivery, Link
-from agent.presence import Presence
 from agent.quarantine import Quarantine
 from agent.repeats import Repeats
 from agent.vault import Vault
 from protocol.codec import Limits, Refused, decode, oversized
 from protocol.mobile import Numbers
 from protocol.reports import MAX_MESSAGE
-from protocol.topics import Topics
 from protocol.validate import Roll, validate
 from protocol.vocabulary import Verdict
 from storage.apply import Applied, apply
@@ -31,7 +27,7 @@ log = structlog.get_logger()
 GROUP_PARTS: Final = 40
 GROUP_BYTES: Final = 4 << 20
 GROUP_ITEMS: Final = 16_000
-"""What may share a commit. It bounds the memory of an import, and how long a command waits for the group in hand."""
+"""What may share a commit. It bounds the memory of an import, and how long everybody else waits for the writer."""
 
 FINISH_S: Final = 1.5
 """A group in hand gets this long when the daemon is told to stop."""
@@ -53,28 +49,24 @@ class Intake:
         self,
         *,
         rules: Rules,
-        topics: Topics,
+        topic: str,
         link: Link,
         vault: Vault,
         numbers: Numbers,
-        answers: Answers,
-        presence: Presence,
         quarantine: Quarantine,
     ) -> None:
         self._rules = rules
-        self._topics = topics
+        self._topic = topic
         self._link = link
         self._vault = vault
         self._numbers = numbers
-        self._answers = answers
-        self._presence = presence
         self._quarantine = quarantine
         self._repeats = Repeats()
 
     async def run(self) -> None:
         """Take in what comes until cancelled; a group in hand is finished and acknowledged first."""
         while True:
-            deliveries = await self._link.receive(GROUP_PARTS, GROUP_BYTES)
+            deliveries = await self._link.receive(self._topic, GROUP_PARTS, GROUP_BYTES)
             group = asyncio.create_task(self._take(deliveries), name="group")
             try:
                 await asyncio.shield(group)
@@ -85,19 +77,6 @@ class Intake:
                 raise
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
-        for topic, run in groupby(deliveries, key=lambda delivery: delivery.topic):
-            if topic == self._topics.invites:
-                await self._invites(list(run))
-            elif topic == self._topics.commands:
-                for delivery in run:
-                    await self._answers.answer(delivery)
-                    delivery.acknowledge()
-            else:
-                for delivery in run:
-                    self._presence.heard(delivery.payload)
-                    delivery.acknowledge()
-
-    async def _invites(self, deliveries: Sequence[Delivery]) -> None:
         """Parts that wait together share commits of bounded size."""
         waiting: list[Delivery] = []
         group: dict[str, _Judged] = {}

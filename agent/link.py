@@ -123,15 +123,15 @@ class Link:
             await self._established.wait_for(lambda: self._usable() is not None and self._generation > after)
             return self._generation
 
-    async def receive(self, most: int, most_bytes: int) -> list[Delivery]:
-        """Wait for a delivery; return what waits by then in the order of arrival, up to ``most`` and ``most_bytes``.
+    async def receive(self, topic: str, most: int, most_bytes: int) -> list[Delivery]:
+        """Wait for a delivery on one of the subscriptions; what waits there, up to ``most`` and ``most_bytes``.
 
-        The first one comes whatever its size. For one reader. What came in on a connection that has ended is not
-        returned any more: the broker delivers it again.
+        In the order of arrival, the first one whatever its size. For one reader a topic. What came in on a connection
+        that has ended is not returned any more: the broker delivers it again.
         """
         while True:
             self._arrival.clear()
-            if self._connection is not None and (taken := self._connection.inbox.take(most, most_bytes)):
+            if self._connection is not None and (taken := self._connection.inbox.take(topic, most, most_bytes)):
                 return taken
             await self._arrival.wait()
 

@@ -3,19 +3,21 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import structlog
 
 from agent.config import Device
+from agent.drivers.driver import Driver
 from agent.link import Link, LinkDown
 from agent.vault import Vault
 from protocol.codec import Limits
 from protocol.digest import digest_text
 from protocol.state import DeviceDocument, PartLimits, Span, StateDocument, session_of
 from protocol.vocabulary import Status
+from storage import events
 from storage.database import StorageFault
 from storage.outbox import position
 from storage.store import DeviceState, device_states, held_batches
@@ -26,6 +28,8 @@ AT_MOST_EVERY_S: Final = 1.0
 SETTLE_S: Final = 0.2
 """A change is told once what follows from it has followed: the reports of a part are sent by then."""
 
+HEAR_AT_ONCE: Final = 10
+HEAR_BYTES: Final = 1 << 20
 NOTE_EVERY_S: Final = 1.0
 FAREWELL_S: Final = 0.5
 _NO_LIST: Final = DeviceState(0, 0, 0, 0, 0, 0)
@@ -43,8 +47,10 @@ class Presence:
         started_at: int,
         limits: Limits,
         devices: Sequence[Device],
+        drivers: Mapping[str, Driver],
         vault: Vault,
         unsent: Callable[[], int],
+        lost: Callable[[], int],
         topic: str,
         note: Path,
     ) -> None:
@@ -54,8 +60,10 @@ class Presence:
         self._started_at = started_at
         self._limits = limits
         self._devices = devices
+        self._drivers = drivers
         self._vault = vault
         self._unsent = unsent
+        self._lost = lost
         self._topic = topic
         self._note = note
         self._changed = asyncio.Event()
@@ -71,10 +79,13 @@ class Presence:
         if self._last is not None and self._last.outbox:
             self.changed()
 
-    def heard(self, payload: bytes | None) -> None:
-        """A state document came over our own topic: the will of an earlier connection may arrive after our birth."""
-        if payload is None or session_of(payload) != (self._session, True):
-            self.changed()
+    async def listen(self, link: Link) -> None:
+        """Hear what is said of us on our own topic, until cancelled: the will of an earlier connection may be late."""
+        while True:
+            for delivery in await link.receive(self._topic, HEAR_AT_ONCE, HEAR_BYTES):
+                if delivery.payload is None or session_of(delivery.payload) != (self._session, True):
+                    self.changed()
+                delivery.acknowledge()
 
     def document(self, *, online: bool = True) -> StateDocument:
         """The state now; while the store cannot be read, the lists as they were last seen."""
@@ -83,8 +94,10 @@ class Presence:
         except StorageFault as fault:
             log.debug("state.read_failed", error=str(fault))
         assert self._last is not None, "the store was read when the daemon started"
+        devices = [each.model_copy(update=self._hardware(each.device_id)) for each in self._last.devices]
+        clock = self._vault.clock.state()
         return self._last.model_copy(
-            update={"online": online, "storage": self._storage(), "clock": self._vault.clock.state()}
+            update={"online": online, "storage": self._storage(), "clock": clock, "devices": devices}
         )
 
     def will(self) -> bytes:
@@ -138,6 +151,7 @@ class Presence:
             "clock": self._vault.clock.state(),
             "storage": self._vault.fault or "ok",
             "outbox": self._unsent(),
+            "hardware": {device_id: self._hardware(device_id) for device_id in self._drivers},
             "startedAt": self._started_at,
             "version": self._version,
         }
@@ -156,6 +170,7 @@ class Presence:
 
     def _written(self, online: bool) -> StateDocument:
         where = position(self._vault.reader)
+        kept = events.span(self._vault.reader)
         lists = device_states(self._vault.reader)
         configured = {device.id: lists[device.id] for device in self._devices if device.id in lists}
         return StateDocument(
@@ -164,7 +179,8 @@ class Presence:
             session=self._session,
             epoch=where.epoch,
             reports=Span(oldest=where.oldest, newest=where.newest),
-            events=Span(oldest=1, newest=0),
+            events=Span(oldest=kept.oldest, newest=kept.newest),
+            events_lost=kept.lost + self._lost(),
             held=[batch.batch_id for batch in held_batches(self._vault.reader, configured)],
             started_at=self._started_at,
             version=self._version,
@@ -175,14 +191,18 @@ class Presence:
             devices=[self._device(device, lists.get(device.id, _NO_LIST)) for device in self._devices],
         )
 
-    @staticmethod
-    def _device(device: Device, state: DeviceState) -> DeviceDocument:
+    def _hardware(self, device_id: str) -> dict[str, object]:
+        driver = self._drivers[device_id]
+        return {"connected": driver.connected, "position": driver.position}
+
+    def _device(self, device: Device, state: DeviceState) -> DeviceDocument:
+        driver = self._drivers[device.id]
         return DeviceDocument(
             device_id=device.id,
             kind=device.kind,
             name=device.name,
-            connected=False,
-            position=None,
+            connected=driver.connected,
+            position=driver.position,
             users={Status.ACTIVE: state.active, Status.PENDING: state.pending, Status.EXPIRED: state.expired},
             max_users=device.max_users,
             revision=state.revision,

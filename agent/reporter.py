@@ -1,41 +1,34 @@
 """Report: what the outbox holds goes to the broker, in order, a bounded window at a time, until the broker has it."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import structlog
 
 from agent.link import Link, LinkDown
+from agent.stream import READ_AT_ONCE, Kind, Outgoing, Stream
 from agent.vault import Vault
+from protocol.events import event_payload
 from protocol.reports import receipt_payload, statuses_payload, unpacked
 from protocol.topics import Topics
-from storage import outbox
+from storage import events, outbox
 from storage.database import StorageFault, Transaction
+from storage.events import Recorded
 from storage.outbox import Report
 
 log = structlog.get_logger()
 
-READ_AT_ONCE: Final = 64
-SAVE_EVERY_S: Final = 30.0
+SAVE_EVERY_S: Final = 300.0
 """How long the note of what was sent may wait for a write: losing it costs a repetition, which the cloud drops."""
 
 PAUSE_S: Final = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class _Outgoing:
-    topic: str
-    payload: bytes
-    taken: Callable[[], None]
-
-
 class Reporter:
-    """Sends replies, receipts and statuses from the outbox, which is the only queue."""
+    """Sends replies, receipts, statuses and events from the outbox, which is the only queue."""
 
     def __init__(self, gateway_id: str, topics: Topics, link: Link, vault: Vault, drained: Callable[[], None]) -> None:
         self._gateway_id = gateway_id
@@ -47,13 +40,11 @@ class Reporter:
         self._idle = asyncio.Event()
         where = outbox.position(vault.reader)
         self._epoch = where.epoch
-        self._newest = where.newest
-        self._sent = self._saved = where.sent
-        self._underway: deque[int] = deque()
-        self._taken: set[int] = set()
-        self._resent: set[int] = set()
-        self._again: tuple[int, int] | None = None
-        """Which request is being answered, and the next report of it."""
+        reports = Kind(lambda reader: outbox.position(reader).newest, outbox.reports, outbox.next_resend, self._report)
+        log_of_gates = Kind(lambda reader: events.span(reader).newest, events.events, events.next_resend, self._event)
+        self._reports: Stream[Report] = Stream(reports, vault, where.sent)
+        self._events: Stream[Recorded] = Stream(log_of_gates, vault, events.span(vault.reader).sent)
+        self._saved = self._reports.sent, self._events.sent
         self._replied: set[int] = set()
 
     def wake(self) -> None:
@@ -61,10 +52,8 @@ class Reporter:
         self._wake.set()
 
     def unsent(self) -> int:
-        """How many reports wait for the broker, as far as can be read."""
-        with suppress(StorageFault):
-            self._newest = outbox.position(self._vault.reader).newest
-        return self._newest - self._sent
+        """How many reports and events wait for the broker, as far as can be read."""
+        return self._reports.unsent() + self._events.unsent()
 
     async def run(self) -> None:
         """Send what there is, on whatever connection there is, until cancelled."""
@@ -74,7 +63,7 @@ class Reporter:
             await self._link.connected()
             self._wake.clear()
             try:
-                while await self._send(self._replies()) + await self._send(self._fresh()) + await self._resend():
+                while await self._send_some():
                     pass
                 self._idle.set()
                 self._drained()
@@ -95,18 +84,20 @@ class Reporter:
 
     async def save(self) -> None:
         """Write down what the broker has taken."""
-        through, resent, replied = self._sent, tuple(self._resent), tuple(self._replied)
+        through = self._reports.sent, self._events.sent
+        resent, replied = (*self._reports.resent, *self._events.resent), tuple(self._replied)
         if (through, resent, replied) == (self._saved, (), ()):
             return
-        latest = self._vault.clock.certain()
 
         async def work(transaction: Transaction) -> bool:
-            await outbox.sent(transaction, through, resent, replied, latest)
+            await outbox.sent(transaction, through[0], resent, replied)
+            await events.sent(transaction, through[1])
             return True
 
         if await self._vault.attempt(work):
             self._saved = through
-            self._resent.difference_update(resent)
+            self._reports.resent.difference_update(resent)
+            self._events.resent.difference_update(resent)
             self._replied.difference_update(replied)
 
     async def keep_saving(self) -> None:
@@ -115,12 +106,22 @@ class Reporter:
             await asyncio.sleep(SAVE_EVERY_S)
             await self.save()
 
-    async def _send(self, messages: Iterable[_Outgoing]) -> int:
+    async def _send_some(self) -> int:
+        """Send some of each kind; how many messages that were, what was asked for again counted once."""
+        count = await self._send(self._replies())
+        for stream in (self._reports, self._events):
+            count += await self._send(stream.fresh())
+        for stream in (self._reports, self._events):
+            await self._send(stream.again())
+            count += stream.answered()
+        return count
+
+    async def _send(self, messages: Iterable[Outgoing]) -> int:
         """Send messages in order, several on their way at a time; how many the broker has taken: all of them."""
         room = asyncio.Semaphore(self._link.window)
         count = 0
 
-        async def publish(message: _Outgoing) -> None:
+        async def publish(message: Outgoing) -> None:
             await self._link.publish(message.topic, message.payload)
             message.taken()
             room.release()
@@ -132,45 +133,18 @@ class Reporter:
                 count += 1
         return count
 
-    def _replies(self) -> Iterator[_Outgoing]:
+    def _replies(self) -> Iterator[Outgoing]:
         for number, body in outbox.replies(self._vault.reader, READ_AT_ONCE + len(self._replied)):
             if number not in self._replied:
-                yield _Outgoing(self._topics.replies, body, partial(self._replied.add, number))
+                yield Outgoing(self._topics.replies, body, partial(self._replied.add, number))
 
-    def _fresh(self) -> Iterator[_Outgoing]:
-        self._underway.clear()
-        self._taken.clear()
-        self._newest = outbox.position(self._vault.reader).newest
-        for report in outbox.reports(self._vault.reader, self._sent + 1, self._newest, READ_AT_ONCE):
-            self._underway.append(report.number)
-            yield self._written(report, partial(self._took, report.number))
-
-    def _took(self, number: int) -> None:
-        """The broker has this report; what it has without a gap need not be sent again."""
-        self._taken.add(number)
-        while self._underway and self._underway[0] in self._taken:
-            self._sent = self._underway.popleft()
-
-    async def _resend(self) -> int:
-        """Send again what was asked for, some messages at a time: what is new goes before it, also in between."""
-        resend = outbox.next_resend(self._vault.reader, max(self._resent, default=0))
-        if resend is None or resend.after > self._sent:
-            return 0
-        if self._again is None or self._again[0] != resend.number:
-            self._again = (resend.number, resend.first)
-        stored = outbox.reports(self._vault.reader, self._again[1], resend.last, READ_AT_ONCE)
-        if stored:
-            await self._send(self._written(report, lambda: None) for report in stored)
-            self._again = (resend.number, stored[-1].number + 1)
-        if not stored or stored[-1].number == resend.last:
-            self._resent.add(resend.number)
-        return 1
-
-    def _written(self, report: Report, taken: Callable[[], None]) -> _Outgoing:
-        """A report as the wire carries it: the same bytes every time."""
+    def _report(self, report: Report) -> tuple[str, bytes]:
         if report.kind == "receipt":
             payload = receipt_payload(self._gateway_id, self._epoch, report.number, report.at, report.body)
-            return _Outgoing(self._topics.receipts, payload, taken)
+            return self._topics.receipts, payload
         runs = unpacked(report.body)
         payload = statuses_payload(self._gateway_id, self._epoch, report.number, report.at, report.batch, runs)
-        return _Outgoing(self._topics.statuses, payload, taken)
+        return self._topics.statuses, payload
+
+    def _event(self, recorded: Recorded) -> tuple[str, bytes]:
+        return self._topics.events, event_payload(self._gateway_id, self._epoch, recorded.number, recorded.event)

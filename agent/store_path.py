@@ -16,6 +16,7 @@ from storage.listing import schema_version
 STORE: Final = "gateway.db"
 NOTE: Final = "status.json"
 LOCK: Final = "lock"
+INTENTS: Final = "intents"
 
 
 @contextmanager

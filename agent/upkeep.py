@@ -9,7 +9,7 @@ from agent.config import Config
 from agent.intake import Intake
 from agent.vault import Vault
 from protocol.vocabulary import ClockState
-from storage import changes, ledger, outbox, replace
+from storage import changes, codes, events, ledger, orders, outbox, replace
 from storage.database import StorageFault, Transaction
 
 log = structlog.get_logger()
@@ -19,6 +19,9 @@ PRUNE_EVERY_S: Final = 3600.0
 PRUNE_AFTER_REPORTS: Final = 1_000
 REPORTS_BYTES: Final = 64 << 20
 LEDGER_DAYS: Final = 400
+EVENTS: Final = 200_000
+"""How many events are kept whatever their age: some 20 MB."""
+
 _DAY_MS: Final = 86_400_000
 
 
@@ -91,16 +94,21 @@ class Upkeep:
         log.warning("batch.incomplete", batches=await self._vault.commit(work))
 
     async def _prune(self) -> None:
-        """Forget what is old. By age only while the clock is sure: a clock gone wrong must not wipe anything."""
-        sure = self._vault.clock.state() is not ClockState.UNKNOWN
-        now = self._vault.now()
+        """Forget what is old. By age only while the clock is synchronised: one gone wrong must not wipe anything."""
+        moment = self._vault.clock.moment()
+        today = moment.earliest if moment.state is ClockState.SYNCED else 0
 
-        async def work(transaction: Transaction) -> tuple[int, int]:
-            before = now - self._retention.reports_days * _DAY_MS if sure else 0
-            reports = await outbox.prune(transaction, before, REPORTS_BYTES)
-            batches = await ledger.forget(transaction, now - LEDGER_DAYS * _DAY_MS) if sure else 0
-            return reports, batches
+        async def work(transaction: Transaction) -> dict[str, int]:
+            return {
+                "reports": await outbox.prune(
+                    transaction, today - self._retention.reports_days * _DAY_MS, REPORTS_BYTES
+                ),
+                "events": await events.prune(transaction, today - self._retention.events_days * _DAY_MS, EVENTS),
+                "batches": await ledger.forget(transaction, today - LEDGER_DAYS * _DAY_MS),
+                "orders": await orders.prune(transaction, today),
+                "codes": await codes.purge(transaction, today),
+            }
 
         gone = await self._vault.attempt(work)
-        if gone and any(gone):
-            log.info("store.pruned", reports=gone[0], batches=gone[1])
+        if gone and any(gone.values()):
+            log.info("store.pruned", **gone)

@@ -10,7 +10,7 @@ from typing import Final
 from rich.console import Console
 
 from agent import logs
-from benchmarks import card, end_to_end, lag, memory, numbers, stages, startup
+from benchmarks import card, end_to_end, lag, memory, numbers, opening, stages, startup
 from benchmarks.bench import DISK
 from benchmarks.figure import Figure, Target
 from benchmarks.report import Report
@@ -35,6 +35,7 @@ def sections(home: Path, rounds: int, smaller: int) -> dict[str, Section]:
         "stages": ("Where the time goes, in one process", partial(stages.measure, many, rounds, home)),
         "numbers": ("Numbers", whole_list),
         "lag": ("The event loop during the import", partial(lag.measure, many, rounds, home)),
+        "gate": ("At the gate, during the import", partial(opening.measure, few, rounds, home)),
         "memory": ("Memory", partial(memory.measure, few, many, rounds, home)),
         "startup": ("Start", partial(startup.measure, few, rounds, home)),
         "card": ("Written to the card", partial(card.measure, part, few, rounds, home)),

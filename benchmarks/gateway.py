@@ -34,19 +34,24 @@ id = "{device_id}"
 kind = "fluss+"
 timezone = "Africa/Johannesburg"
 max_users = 1000000
+driver = "{driver}"
 """
 
 
 class Gateway:
     """One gateway with its state in `home`; `command` gets the path of its configuration as its last word."""
 
-    def __init__(self, home: Path, port: int, command: Sequence[str] = AGENT) -> None:
+    def __init__(self, home: Path, port: int, command: Sequence[str] = AGENT, driver: str = "none") -> None:
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
         config = home / "agent.toml"
         config.write_text(
             _CONFIG.format(
-                gateway_id=people.GATEWAY_ID, device_id=people.DEVICE_ID, state_dir=home / "state", port=port
+                gateway_id=people.GATEWAY_ID,
+                device_id=people.DEVICE_ID,
+                state_dir=home / "state",
+                port=port,
+                driver=driver,
             )
         )
         self._program = Program([*command, str(config)], home / "agent.log")

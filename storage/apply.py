@@ -6,9 +6,10 @@ wait together share the commit.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TypeVar
 
 from protocol.codec import Refused
 from protocol.reports import Receipt, Run
@@ -22,6 +23,8 @@ from storage.merge import Device, Result, View, merge, result_extras, unknown_de
 from storage.origins import Origins, occupancy
 from storage.outbox import Desk
 from storage.replace import Guard, finish
+
+T = TypeVar("T")
 
 _ADD = """
 INSERT INTO additions VALUES (?, ?, ?) ON CONFLICT (batch, device) DO UPDATE SET added = added + excluded.added
@@ -110,7 +113,7 @@ async def _settle(
                 origin = origins.new(
                     view.device.number, batch.number, batch.revision, _body(roll), roll.part.invited_by
                 )
-                results = merge(view, roll, origin, now)
+                results = await _unhurried(merge(view, roll, origin, now))
                 view.revision = max(view.revision, batch.revision)
                 if batch.mode is Mode.REPLACE:
                     spared += _spared(view, batch, roll, results)
@@ -138,6 +141,17 @@ async def _settle(
     return outcomes
 
 
+async def _unhurried(work: Generator[None, None, T]) -> T:
+    """What long work comes to; the gate is answered wherever it yields."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        await asyncio.sleep(0)
+
+
 async def _look(
     transaction: Transaction,
     admitted: Sequence[tuple[Roll, Batch]],
@@ -161,7 +175,7 @@ async def _look(
         mobiles = {mobile for roll in rolls for mobile in roll.mobiles if mobile is not None}
         known = await userlist.glance(transaction, device.number, mobiles) if any_yet else {}
         await origins.load({row.origin for row in known.values()})
-        wanted = _wanted(rolls, known, origins) if known else []
+        wanted = await _wanted(rolls, known, origins) if known else set()
         contents = await userlist.whole(transaction, device.number, wanted) if wanted else {}
         revision, replaced = standing[device.number]
         views[device_id] = View(device, revision, replaced, occupied, known, contents, origins)
@@ -170,18 +184,19 @@ async def _look(
     return views
 
 
-def _wanted(rolls: Sequence[Roll], known: Mapping[int, userlist.Glance], origins: Origins) -> list[int]:
+async def _wanted(rolls: Sequence[Roll], known: Mapping[int, userlist.Glance], origins: Origins) -> set[int]:
     """Users whose content has to be compared; where the same part is sent again, the origin alone proves it equal."""
-    return list(
-        {
+    wanted: set[int] = set()
+    for roll in rolls:
+        wanted.update(
             person.mobile
-            for roll in rolls
             for person in roll.people
             if (row := known.get(person.mobile)) is not None
             and row.status is not None
             and (row.status == Status.EXPIRED or origins[row.origin].body != roll.part.content)
-        }
-    )
+        )
+        await asyncio.sleep(0)
+    return wanted
 
 
 async def _write(transaction: Transaction, view: View, origins: Origins) -> None:

@@ -45,7 +45,7 @@ async def receive(link: Link, count: int) -> list[Delivery]:
     deliveries: list[Delivery] = []
     async with asyncio.timeout(10):
         while len(deliveries) < count:
-            deliveries += await link.receive(100, 1 << 20)
+            deliveries += await link.receive(INVITES, 100, 1 << 20)
     return deliveries
 
 
@@ -107,10 +107,10 @@ async def test_session_survives_a_restart_of_the_agent(mosquitto: Mosquitto, add
 async def test_bounds_of_receiving_are_kept(mosquitto: Mosquitto, address: Address) -> None:
     async with connected(new_link(address)) as link:
         await send(mosquitto, *NUMBERS[:10])
-        first = await link.receive(1, 1 << 20)
+        first = await link.receive(INVITES, 1, 1 << 20)
         rest: list[Delivery] = []
         while len(rest) < 9:
-            some = await link.receive(4, 1 << 20)
+            some = await link.receive(INVITES, 4, 1 << 20)
             assert 1 <= len(some) <= 4
             rest += some
         assert payloads(first + rest) == NUMBERS[:10]

@@ -1,5 +1,6 @@
 """Deliveries are taken in order and within bounds, and acknowledged in the order they came."""
 
+import asyncio
 import hashlib
 from random import Random
 
@@ -9,7 +10,7 @@ from structlog.testing import capture_logs
 
 from agent.inbox import Delivery, Inbox
 
-INVITES = "fluss/v1/gw-1/invites"
+INVITES, COMMANDS = "fluss/v1/gw-1/invites", "fluss/v1/gw-1/commands"
 
 
 class Box:
@@ -17,7 +18,7 @@ class Box:
 
     def __init__(self, payload_limit: int = 100) -> None:
         self.sent: list[int] = []
-        self.inbox = Inbox([INVITES], payload_limit, self.sent.append)
+        self.inbox = Inbox([INVITES, COMMANDS], payload_limit, self.sent.append)
 
     def bring(self, packet_id: int, payload: bytes = b"part", topic: str = INVITES) -> Delivery:
         delivery = self.inbox.arrive(packet_id, topic, payload, retained=False)
@@ -29,11 +30,11 @@ def test_taking_keeps_the_order_and_the_bounds() -> None:
     box = Box(payload_limit=1 << 20)
     brought = [box.bring(number, b"x" * 10_000) for number in range(1, 8)]
 
-    assert box.inbox.take(3, 1 << 20) == brought[:3]
-    assert box.inbox.take(10, 30_000) == brought[3:5]
-    assert box.inbox.take(10, 1) == brought[5:6]
-    assert box.inbox.take(10, 1 << 20) == brought[6:]
-    assert box.inbox.take(10, 1 << 20) == []
+    assert box.inbox.take(INVITES, 3, 1 << 20) == brought[:3]
+    assert box.inbox.take(INVITES, 10, 30_000) == brought[3:5]
+    assert box.inbox.take(INVITES, 10, 1) == brought[5:6]
+    assert box.inbox.take(INVITES, 10, 1 << 20) == brought[6:]
+    assert box.inbox.take(INVITES, 10, 1 << 20) == []
     assert box.inbox.held == 0
 
 
@@ -70,7 +71,7 @@ def test_acknowledging_after_the_connection_ended_is_inert() -> None:
     delivery.acknowledge()
 
     assert box.sent == []
-    assert box.inbox.take(10, 1 << 20) == []
+    assert box.inbox.take(INVITES, 10, 1 << 20) == []
 
 
 def test_message_sent_again_on_a_live_connection_is_delivered_once() -> None:
@@ -78,7 +79,7 @@ def test_message_sent_again_on_a_live_connection_is_delivered_once() -> None:
     first = box.bring(1)
     box.bring(1)
 
-    assert box.inbox.take(10, 1 << 20) == [first]
+    assert box.inbox.take(INVITES, 10, 1 << 20) == [first]
     first.acknowledge()
     assert box.sent == [1]
     assert box.inbox.held == 0
@@ -110,7 +111,7 @@ def test_qos_0_is_delivered_and_never_acknowledged() -> None:
     box = Box()
     deliveries = [box.bring(0, b"first"), box.bring(0, b"second")]
 
-    assert box.inbox.take(10, 1 << 20) == deliveries
+    assert box.inbox.take(INVITES, 10, 1 << 20) == deliveries
     deliveries[0].acknowledge()
     assert box.sent == []
 
@@ -123,9 +124,48 @@ def test_topic_nobody_subscribed_to_is_acknowledged_and_said_once() -> None:
         box.bring(2, topic="fluss/v1/gw-2/state")
         box.bring(3, topic="fluss/v1/gw-3/state")
 
-    assert box.inbox.take(10, 1 << 20) == [first]
+    assert box.inbox.take(INVITES, 10, 1 << 20) == [first]
     assert box.sent == []
     first.acknowledge()
     assert box.sent == [1, 2, 3]
     assert [(event["event"], event["topic"]) for event in events] == [("link.foreign_ignored", "fluss/v1/gw-2/state")]
     assert box.inbox.held == 0
+
+
+def test_each_topic_is_taken_by_itself() -> None:
+    box = Box()
+    part, command, another = box.bring(1), box.bring(2, topic=COMMANDS), box.bring(3)
+
+    assert box.inbox.take(COMMANDS, 10, 1 << 20) == [command]
+    assert box.inbox.take(INVITES, 10, 1 << 20) == [part, another]
+
+
+async def test_turn_comes_when_everything_before_is_acknowledged() -> None:
+    box = Box()
+    part, another, command = box.bring(1), box.bring(2), box.bring(3, topic=COMMANDS)
+    turn = asyncio.ensure_future(command.turn())
+
+    another.acknowledge()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not turn.done(), "the first one is not acknowledged"
+    part.acknowledge()
+    await turn
+    command.acknowledge()
+    assert box.sent == [1, 2, 3]
+
+
+async def test_nobody_waits_for_a_turn_on_a_connection_that_has_ended() -> None:
+    box = Box()
+    box.bring(1)
+    turn = asyncio.ensure_future(box.bring(2, topic=COMMANDS).turn())
+    await asyncio.sleep(0)
+
+    box.inbox.close()
+    await turn
+
+
+async def test_qos_0_waits_for_no_turn() -> None:
+    box = Box()
+    box.bring(1)
+    await box.bring(0).turn()

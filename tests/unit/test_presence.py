@@ -12,12 +12,16 @@ import pytest
 
 from agent.clock import Clock
 from agent.config import load
+from agent.inbox import Delivery, Inbox
 from agent.link import LinkDown, LinkStatus
 from agent.presence import AT_MOST_EVERY_S, Presence
 from agent.vault import Vault
 from protocol.codec import Limits
+from protocol.vocabulary import Position
+from storage import events
 from tests.configurations import MINIMAL
 from tests.counterparts.cloud import part, people
+from tests.counterparts.gatehouse import Motor
 from tests.counterparts.waiting import until
 from tests.oracle.model import DeviceRule
 from tests.oracle.store import EPOCH, Store
@@ -40,6 +44,11 @@ class Line:
         self.failures = 0
         self._generation = 0
         self._arrival = asyncio.Condition()
+        self.brought: asyncio.Queue[Delivery] = asyncio.Queue()
+
+    async def receive(self, topic: str, most: int, most_bytes: int) -> list[Delivery]:
+        assert topic == TOPIC
+        return [await self.brought.get()]
 
     async def connect(self) -> None:
         async with self._arrival:
@@ -71,15 +80,19 @@ class Gate:
         (home / "agent.toml").write_text(MINIMAL)
         clock = Clock(trusted=True)
         self.vault = Vault(store.database, store.reader, store.devices, clock, Random(1))
+        self.motor, self.lost = Motor(connected=False), 0
+        devices = load(home / "agent.toml").devices
         self.presence = Presence(
             gateway_id="gw-1",
             session=SESSION,
             version="1.2.3",
             started_at=NOW,
             limits=Limits(),
-            devices=load(home / "agent.toml").devices,
+            devices=devices,
+            drivers={device.id: self.motor for device in devices},
             vault=self.vault,
             unsent=lambda: self.unsent,
+            lost=lambda: self.lost,
             topic=TOPIC,
             note=self.note,
         )
@@ -92,11 +105,15 @@ class Gate:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.presence.run(self.link))
+        tasks = [
+            asyncio.create_task(self.presence.run(self.link)),
+            asyncio.create_task(self.presence.listen(self.link)),
+        ]
         yield
-        assert not task.done(), "it runs until it is cancelled"
-        task.cancel()
-        await asyncio.wait([task])
+        for task in tasks:
+            assert not task.done(), "it runs until it is cancelled"
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 @pytest.fixture
@@ -175,9 +192,29 @@ async def test_state_is_told_again_when_something_else_stands_there(
         await gate.line.connect()
         await until(gate.published, what="the state, on arrival")
         document = gate.published()[0]
-        gate.presence.heard(json.dumps(document | heard if heard else {}).encode())
+        inbox = Inbox([TOPIC], 1 << 20, lambda _: None)
+        said = json.dumps(document | heard if heard else {}).encode()
+        gate.line.brought.put_nowait(inbox.arrive(1, TOPIC, said, retained=True))
         await asyncio.sleep(AT_MOST_EVERY_S * 1.5)
         assert len(gate.published()) == 1 + answered
+
+
+async def test_hardware_is_told_as_it_is_now(gate: Gate) -> None:
+    """Also while the store cannot be read, and in the note."""
+    gate.presence.document()
+    gate.store.reader.close()
+    gate.store.path.rename(gate.store.path.with_name("away.db"))
+    gate.motor.connected, gate.motor.position = True, Position.OPEN
+    (device,) = gate.presence.document().devices
+    assert (device.connected, device.position) == (True, Position.OPEN)
+    gate.presence.write_note(gate.link)
+    assert gate.noted()["hardware"] == {GATE: {"connected": True, "position": "Open"}}
+
+
+async def test_lost_events_are_counted(gate: Gate) -> None:
+    await gate.store.database.transact(lambda transaction: events.count_lost(transaction, 3))
+    gate.lost = 2
+    assert gate.presence.document().events_lost == 5
 
 
 async def test_farewell_waits_for_no_broker(gate: Gate) -> None:
@@ -199,6 +236,7 @@ async def test_note_is_written_when_it_has_changed_and_the_card_left_alone_other
         "clock": "synced",
         "storage": "ok",
         "outbox": 0,
+        "hardware": {GATE: {"connected": False, "position": None}},
         "startedAt": NOW,
         "version": "1.2.3",
     }

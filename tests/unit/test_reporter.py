@@ -14,7 +14,8 @@ import pytest
 from agent import reporter as module
 from agent.clock import Clock
 from agent.link import LinkDown
-from agent.reporter import READ_AT_ONCE, Reporter
+from agent.reporter import Reporter
+from agent.stream import READ_AT_ONCE
 from agent.vault import Vault
 from protocol.topics import Topics
 from storage.outbox import position

@@ -1,0 +1,157 @@
+"""What the gate is about to do, on the card before it does it.
+
+A file of its own, apart from the store: an opening never waits for an import. It is made in its full size at once and
+then overwritten in place, so that a sync writes one block and leaves the file system's own books alone.
+"""
+
+import asyncio
+import errno
+import os
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import orjson
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from protocol.vocabulary import Action, Channel, ClockState, Direction
+
+log = structlog.get_logger()
+
+SLOT_BYTES: Final = 4_096
+SLOTS: Final = 64
+"""How many openings are known by their requests after a restart; a store that can be written has them much sooner."""
+
+WRITE_S: Final = 2.0
+"""How long a sick card may take: whoever stands at the gate waits no longer."""
+
+
+class IntentFault(Exception):
+    """The file could not be written: after a crash nobody would know of this opening."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One opening that was decided; `number` rises by one with each. `at` is epoch milliseconds."""
+
+    number: int
+    at: int
+    device_id: str
+    request: str
+    channel: Channel
+    action: Action
+    clock: ClockState
+    opens: str
+    """The device that moves."""
+    mobile: int | None = None
+    name: str | None = None
+    note: str | None = None
+    command_id: str | None = None
+    expires_at: int = 0
+    """When a command that asked for it is too old anyway; epoch milliseconds."""
+    code: int | None = None
+    direction: Direction | None = None
+
+
+_intent: TypeAdapter[Intent] = TypeAdapter(Intent)
+
+
+class Intents:
+    """The last intents, each durable when `write` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="intents")
+
+    def read(self) -> list[Intent]:
+        """What the file holds, oldest first; a slot that cannot be read holds nothing. Raises OSError."""
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return []
+        slots = (content[start : start + SLOT_BYTES] for start in range(0, len(content), SLOT_BYTES))
+        return sorted((intent for slot in slots if (intent := _unpacked(slot))), key=lambda intent: intent.number)
+
+    async def write(self, intent: Intent) -> None:
+        """Have it on the card; raises IntentFault."""
+        task = asyncio.get_running_loop().run_in_executor(self._thread, self._write, intent)
+        try:
+            async with asyncio.timeout(WRITE_S):
+                await asyncio.shield(task)
+        except (OSError, TimeoutError) as error:
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            words = str(error) or f"no answer from the disk within {WRITE_S:g} s"
+            raise IntentFault(f"{self._path}: {words}") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _write(self, intent: Intent) -> None:
+        try:
+            if self._file is None:
+                self._file = _opened(self._path)
+            _put(self._file, _packed(intent), intent.number % SLOTS * SLOT_BYTES)
+            os.fdatasync(self._file)
+        except OSError:
+            # What a failed sync leaves in the cache is not to be trusted: the next one starts from a fresh descriptor.
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+            raise
+
+
+def _opened(path: Path) -> int:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(file).st_size != SLOTS * SLOT_BYTES:
+            os.ftruncate(file, 0)
+            _put(file, bytes(SLOTS * SLOT_BYTES), 0)
+            os.fsync(file)
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def _put(file: int, content: bytes, at: int) -> None:
+    """Write all of it: a disk that is almost full takes a part, and calls that no error."""
+    if os.pwrite(file, content, at) != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _packed(intent: Intent) -> bytes:
+    body = orjson.dumps(intent)
+    if len(body) > SLOT_BYTES - 8:  # a note of control characters, six bytes each
+        body = orjson.dumps(replace(intent, note=None))
+    framed = zlib.crc32(body).to_bytes(4, "big") + len(body).to_bytes(4, "big") + body
+    return framed.ljust(SLOT_BYTES, b"\0")
+
+
+def _unpacked(slot: bytes) -> Intent | None:
+    length = int.from_bytes(slot[4:8], "big")
+    body = slot[8 : 8 + length]
+    if not length or len(body) != length or zlib.crc32(body).to_bytes(4, "big") != slot[:4]:
+        if any(slot):
+            log.warning("intent.unreadable", reason="torn or damaged")
+        return None
+    try:
+        return _intent.validate_json(body)
+    except ValidationError as invalid:
+        log.warning("intent.unreadable", reason=f"of another version: {invalid.error_count()} fields not understood")
+        return None
+
+
+def next_number(intents: Sequence[Intent], recorded: int) -> int:
+    """The number of the next intent, above those in the file and in the store."""
+    return max(recorded, intents[-1].number if intents else 0) + 1
