@@ -72,27 +72,32 @@ lock: .venv-lock/.requirements  ## write requirements/*.txt anew (UPGRADE=1 for 
 
 .PHONY: clean
 clean:  ## remove the environments and what tools left behind
-	@rm -rf .venv .venv-* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf .venv .venv-* .counterparts .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ── The counterparts: a real broker to talk to, a tracer to kill at a chosen system call, a clock to set wrong ─────────
 
 # Installed where that takes no password. Without them a person's run skips what needs them; in CI that is a failure.
+# chronyd is unpacked beside the tests and not installed: it would take over the clock of this machine.
 .PHONY: counterparts
 counterparts:
-	@export PATH="$$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive; \
-	missing() { for name in mosquitto strace faketime; do command -v $$name >/dev/null || printf '%s ' $$name; done; }; \
+	@export PATH="$$PATH:/usr/sbin:/sbin:$(CURDIR)/.counterparts/usr/sbin" DEBIAN_FRONTEND=noninteractive; \
+	missing() { for name in mosquitto strace faketime chronyd; do command -v $$name >/dev/null || printf '%s ' $$name; done; }; \
 	[ -z "$$(missing)" ] && exit; \
 	if [ "$$(id -u)" = 0 ]; then root=(); else root=(sudo -n); fi; \
 	if command -v apt-get >/dev/null && "$${root[@]}" true 2>/dev/null; then \
-		$(say) "Installing $$(missing)from this system's packages"; \
+		$(say) "Getting $$(missing)from this system's packages"; \
 		"$${root[@]}" apt-get -qq update || true; \
-		"$${root[@]}" apt-get -qq install --no-install-recommends $$(missing) </dev/null >/dev/null || true; \
+		install="$$(missing)"; install="$${install/chronyd /}"; \
+		[ -z "$$install" ] || "$${root[@]}" apt-get -qq install --no-install-recommends $$install </dev/null >/dev/null || true; \
+		command -v chronyd >/dev/null || { mkdir -p .counterparts && cd .counterparts && apt-get -qq download chrony \
+			&& dpkg-deb -x chrony_*.deb . && rm -f chrony_*.deb; } 2>/dev/null || true; \
 	fi; \
 	[ -z "$$(missing)" ] && exit; \
-	$(fail) "Not installed: $$(missing)"; \
+	$(fail) "Not there: $$(missing)"; \
 	[ -z "$${CI:-}" ] || exit 1; \
-	printf '  What needs it is SKIPPED. To have it run too: sudo apt-get install %s\n' "$$(missing)" >&2
+	printf '  What needs it is SKIPPED. To have it run too: sudo apt-get install mosquitto strace faketime,\n' >&2; \
+	printf '  and for chronyd: apt-get download chrony && dpkg-deb -x chrony_*.deb .counterparts\n' >&2
 
 # ── The environments ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -123,6 +123,7 @@ async def _put_together(
     topics = Topics(config.gateway_id, config.mqtt.topic_prefix)
     numbers = Numbers(config.default_region)
     clock = timekeeper(config)
+    await clock.look()
     epoch = secrets.token_hex(4)
     places = await database.transact(lambda store: enroll(store, epoch, [each.id for each in config.devices]))
     devices = {each.id: Device(places[each.id], each.id, each.kind, each.max_users) for each in config.devices}

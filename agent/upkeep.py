@@ -8,7 +8,6 @@ import structlog
 from agent.config import Config
 from agent.intake import Intake
 from agent.vault import Vault
-from protocol.vocabulary import ClockState
 from storage import changes, codes, events, ledger, orders, outbox, replace
 from storage.database import StorageFault, Transaction
 
@@ -94,9 +93,8 @@ class Upkeep:
         log.warning("batch.incomplete", batches=await self._vault.commit(work))
 
     async def _prune(self) -> None:
-        """Forget what is old. By age only while the clock is synchronised: one gone wrong must not wipe anything."""
-        moment = self._vault.clock.moment()
-        today = moment.earliest if moment.state is ClockState.SYNCED else 0
+        """Forget what is old. By age only by a time that is confirmed: a clock gone wrong must not wipe anything."""
+        today = self._vault.clock.certain() or 0
 
         async def work(transaction: Transaction) -> dict[str, int]:
             return {
