@@ -12,7 +12,7 @@ import click
 from agent import exits, version
 from agent.config_findings import ConfigError
 
-_COMMANDS: Final = ("run", "check-config", "status", "users")
+_COMMANDS: Final = ("run", "check-config", "status", "users", "explain", "events", "test")
 """Each is the `command` of the module with its name in `agent.commands`."""
 
 

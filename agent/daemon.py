@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from random import Random, SystemRandom
@@ -23,32 +23,24 @@ from agent.bench import Bench
 from agent.clock import Clock, timekeeper
 from agent.codebook import Codebook
 from agent.config import Config
-from agent.config import Device as ConfiguredDevice
 from agent.config_values import is_loopback
-from agent.drivers.driver import Driver
-from agent.drivers.made import driver_for
-from agent.gate import Door, Gate
+from agent.gatehouse import Gatehouse, gatehouse
 from agent.intake import GROUP_PARTS, Intake, Rules
-from agent.intents import Intents, next_number
+from agent.intents import Intents
 from agent.link import Address, Link, Tls
 from agent.orders import Orders
 from agent.ownership import Occupied, owned
 from agent.presence import Presence
 from agent.quarantine import Quarantine
-from agent.recorder import Recorder
-from agent.recovery import recover, unrecorded
 from agent.reporter import Reporter
 from agent.store_path import INTENTS, NOTE, STORE
 from agent.supervisor import notify
-from agent.threshold import Threshold
 from agent.upkeep import Upkeep
 from agent.vault import Vault
 from protocol.codec import Limits
 from protocol.mobile import Numbers
 from protocol.topics import Topics
-from protocol.vocabulary import Kind
 from storage.database import GLIMPSE_S, Database, Reader, SchemaFault, StorageFault
-from storage.events import last_intent
 from storage.merge import Device
 from storage.replace import Guard
 from storage.store import enroll
@@ -86,7 +78,7 @@ def run(config: Config) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _House:
+class _Parts:
     """The parts, put together; nothing of them runs yet."""
 
     clock: Clock
@@ -96,9 +88,7 @@ class _House:
     reporter: Reporter
     presence: Presence
     upkeep: Upkeep
-    recorder: Recorder
-    drivers: Mapping[str, Driver]
-    threshold: Threshold
+    house: Gatehouse
     bench: Bench
 
 
@@ -107,16 +97,16 @@ async def _serve(config: Config) -> None:
     async with Database(path) as database, AsyncExitStack() as stack:
         reader, gates_reader = (stack.enter_context(closing(Reader(path, GLIMPSE_S))) for _ in range(2))
         intents = stack.enter_context(closing(Intents(config.state_dir / INTENTS)))
-        house = await _put_together(config, database, reader, gates_reader, intents)
-        clock = house.clock.state().value
+        parts = await _put_together(config, database, reader, gates_reader, intents)
+        clock = parts.clock.state().value
         log.info("agent.started", gateway_id=config.gateway_id, devices=len(config.devices), clock=clock)
-        await _live(house)
+        await _live(parts)
     log.info("agent.stopped")
 
 
 async def _put_together(
     config: Config, database: Database, reader: Reader, gates_reader: Reader, intents: Intents
-) -> _House:
+) -> _Parts:
     started_at = time.time_ns() // 1_000_000
     rng = Random(secrets.randbits(64))  # noqa: S311 -- jitter, not secrets
     limits = Limits(config.limits.max_part_bytes, config.limits.max_part_items)
@@ -129,36 +119,19 @@ async def _put_together(
     devices = {each.id: Device(places[each.id], each.id, each.kind, each.max_users) for each in config.devices}
     vault = Vault(database, reader, devices, clock, rng)
 
-    # The gate: what hardware asks, what is decided, what is done, what is written down.
-    known = intents.read()
-    if left := unrecorded(reader, known):
-        await database.transact(lambda store: recover(store, left, config.gateway_id, clock.now()))
-    recorder = Recorder(vault)
-    doors = {each.id: Door(places[each.id], each.id, each.timezone, _opens(each)) for each in config.devices}
-    drivers: dict[str, Driver] = {}
-    gate = Gate(
-        doors=doors,
-        drivers=drivers,
+    house = await gatehouse(
+        config=config,
+        devices=config.devices,
+        places=places,
+        database=database,
         reader=gates_reader,
         clock=clock,
+        vault=vault,
         intents=intents,
-        recorder=recorder,
-        handled=[(intent.device_id, intent.request) for intent in known],
-        next_intent=next_number(known, last_intent(reader)),
-    )
-    threshold = Threshold(
-        doors=doors,
-        drivers=drivers,
-        gate=gate,
-        recorder=recorder,
         numbers=numbers,
+        rng=rng,
         changed=lambda: presence.changed(),  # noqa: PLW0108 -- presence tells of the drivers, and they wake it
     )
-    for each in config.devices:
-        drivers[each.id] = driver_for(each, threshold.ears(each.id), rng)
-    bench = Bench(config.state_dir / BENCH, drivers, gate.pulse)
-
-    # The list: what the cloud sends, what becomes of it, what the cloud is told.
     presence = Presence(
         gateway_id=config.gateway_id,
         session=secrets.token_hex(8),
@@ -166,10 +139,10 @@ async def _put_together(
         started_at=started_at,
         limits=limits,
         devices=config.devices,
-        drivers=drivers,
+        drivers=house.drivers,
         vault=vault,
         unsent=lambda: reporter.unsent(),  # noqa: PLW0108 -- the reporter needs the link, and the link this
-        lost=lambda: recorder.lost,
+        lost=lambda: house.recorder.lost,
         topic=topics.state,
         note=config.state_dir / NOTE,
     )
@@ -196,17 +169,18 @@ async def _put_together(
         topics.commands,
         link,
         vault,
-        Orders(config.gateway_id, vault, clock, gate, numbers),
+        Orders(config.gateway_id, vault, clock, house.gate, numbers),
         Codebook({each.id: each for each in config.devices}, vault, clock, numbers, SystemRandom()),
     )
     upkeep = Upkeep(config, vault, intake)
     for listener in (reporter.wake, presence.changed, upkeep.changed):
         vault.on_change(listener)
     presence.document()
-    return _House(clock, link, intake, answers, reporter, presence, upkeep, recorder, drivers, threshold, bench)
+    bench = Bench(config.state_dir / BENCH, house.drivers, house.gate.pulse)
+    return _Parts(clock, link, intake, answers, reporter, presence, upkeep, house, bench)
 
 
-async def _live(house: _House) -> None:
+async def _live(parts: _Parts) -> None:
     """Run everything until somebody asks us to leave; then leave in an order that loses nothing."""
     _settle_memory()
     stop = _stopped()
@@ -215,44 +189,40 @@ async def _live(house: _House) -> None:
         def start(**parts: Coroutine[None, None, None]) -> list[asyncio.Task[None]]:
             return [tasks.create_task(part, name=name) for name, part in parts.items()]
 
-        linked = start(link=house.link.run())
-        serving = start(threshold=house.threshold.run())
-        moving = start(**{f"driver-{device_id}": driver.run() for device_id, driver in house.drivers.items()})
-        asking = start(bench=house.bench.run(), answers=house.answers.run())
+        linked = start(link=parts.link.run())
+        serving = start(threshold=parts.house.threshold.run())
+        moving = start(**{f"driver-{device_id}": driver.run() for device_id, driver in parts.house.drivers.items()})
+        asking = start(bench=parts.bench.run(), answers=parts.answers.run())
         working = start(
-            clock=house.clock.run(),
-            intake=house.intake.run(),
-            upkeep=house.upkeep.run(),
+            clock=parts.clock.run(),
+            intake=parts.intake.run(),
+            upkeep=parts.upkeep.run(),
         )
         telling = start(
-            recorder=house.recorder.run(),
-            reporter=house.reporter.run(),
-            bookkeeper=house.reporter.keep_saving(),
-            presence=house.presence.run(house.link),
-            will=house.presence.listen(house.link),
-            note=house.presence.keep_note(house.link),
+            recorder=parts.house.recorder.run(),
+            reporter=parts.reporter.run(),
+            bookkeeper=parts.reporter.keep_saving(),
+            presence=parts.presence.run(parts.link),
+            will=parts.presence.listen(parts.link),
+            note=parts.presence.keep_note(parts.link),
         )
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")
         asyncio.get_running_loop().call_later(LEAVE_S, _abandon)
         await _end(asking)
-        await house.threshold.close()
+        await parts.house.threshold.close()
         await _end(serving)
         await _end(moving)
         await _end(working)
-        await house.recorder.drain(DRAIN_S)
-        await house.intake.tell_repeats(leaving=True)
-        await house.reporter.drain(DRAIN_S)
+        await parts.house.recorder.drain(DRAIN_S)
+        await parts.intake.tell_repeats(leaving=True)
+        await parts.reporter.drain(DRAIN_S)
         await _end(telling)
-        await house.presence.farewell(house.link)
+        await parts.presence.farewell(parts.link)
         await _end(linked)
-        await house.reporter.save()
-    house.presence.write_note(house.link)
-
-
-def _opens(device: ConfiguredDevice) -> str | None:
-    return device.id if device.kind is Kind.FLUSS else device.opens
+        await parts.reporter.save()
+    parts.presence.write_note(parts.link)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -185,7 +185,7 @@ class Gate:
         moment = self._clock.moment()
         return await self._carried_out(request, moment, self._decided(request, moment), granted, also)
 
-    async def pulse(self, device_id: str, request: str) -> Answer | None:
+    async def pulse(self, device_id: str, request: str) -> Answer:
         """Move a gate because somebody at the gateway itself says so: the installer's test, recorded as `local`."""
         pulse = Request(device_id, request, Channel.LOCAL, Action.TRIGGER)
         door, moment = self._doors[device_id], self._clock.moment()

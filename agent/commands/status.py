@@ -1,6 +1,7 @@
-"""`fluss-agent status`: connection, lists, outbox and clock at a glance."""
+"""`fluss-agent status`: connection, lists, outbox, clock and hardware at a glance."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,12 +10,15 @@ import click
 from agent import exits
 from agent.clock import wall_ms
 from agent.commands import config_option
+from agent.commands.clocks import in_words, lasting, seen
+from agent.commands.notes import clock_in, hardware_in, note_in
 from agent.commands.tables import Column, Fact, show_facts, show_line, show_rows, utf8_output
 from agent.config import Config, load
-from agent.store_path import NOTE, is_running, opened
+from agent.store_path import is_running, opened
 from protocol.digest import digest_text
 from protocol.vocabulary import ClockState, Status
 from storage.database import Reader
+from storage.events import span
 from storage.outbox import position
 from storage.store import DeviceState, device_states, held_batches
 
@@ -23,15 +27,11 @@ _STATUSES: Final = (Status.ACTIVE, Status.PENDING, Status.EXPIRED)
 _COLUMNS: Final = (
     Column("device"),
     Column("name", least=8),
+    Column("hardware", styles={"offline": "red", "no driver": "yellow"}),
     *(Column(status, right=True) for status in _STATUSES),
     Column("limit", right=True),
-    Column("revision", right=True),
+    Column("rev.", right=True),
 )
-_CLOCKS: Final = {
-    ClockState.SYNCED: ("synced", ""),
-    ClockState.HOLDOVER: ("holdover: right when a time server confirmed it last, within a week", ""),
-    ClockState.UNKNOWN: ("unknown: no time server has confirmed it since the gateway started", "yellow"),
-}
 
 
 @click.command("status")
@@ -41,20 +41,21 @@ def command(path: Path, form: str) -> int:
     """Show how the gateway is doing; works while the daemon runs, and while it does not."""
     config = load(path)
     with opened(config) as reader:
-        facts = _facts(config, reader)
+        note = note_in(config.state_dir) if is_running(config.state_dir) else None
+        facts = _facts(config, reader, note)
     if form == "json":
         out = utf8_output()
         out.write(json.dumps(facts, indent=2) + "\n")
         out.flush()
     else:
-        _show(facts, wall_ms())
+        _show(facts, wall_ms(), _clock_fact(config, note))
     return exits.OK
 
 
-def _facts(config: Config, reader: Reader) -> dict[str, Any]:
-    running = is_running(config.state_dir)
-    note = _note(config.state_dir / NOTE) if running else {}
-    where = position(reader)
+def _facts(config: Config, reader: Reader, note: Mapping[str, Any] | None) -> dict[str, Any]:
+    running, note = note is not None, note or {}
+    where, log = position(reader), span(reader)
+    outbox = note.get("outbox", where.newest - where.sent + log.newest - log.sent)
     lists = device_states(reader)
     states = {device.id: lists.get(device.id, _EMPTY) for device in config.devices}
     return {
@@ -71,8 +72,11 @@ def _facts(config: Config, reader: Reader) -> dict[str, Any]:
         "storage": note.get("storage"),
         "signed": bool(config.trust.keys),
         "epoch": where.epoch,
-        "outbox": note.get("outbox", where.newest - where.sent),
+        "outbox": outbox,
         "reports": {"oldest": where.oldest, "newest": where.newest, "acknowledged": where.acknowledged},
+        "events": {"oldest": log.oldest, "newest": log.newest, "acknowledged": log.acknowledged},
+        "eventsWaiting": min(outbox, log.newest - log.sent),
+        "eventsLost": log.lost,
         "held": [batch.batch_id for batch in held_batches(reader, states)],
         "devices": [
             {
@@ -83,30 +87,24 @@ def _facts(config: Config, reader: Reader) -> dict[str, Any]:
                 "maxUsers": device.max_users,
                 "revision": state.revision,
                 "digest": digest_text(state.digest),
+                "driver": str(device.driver or "none"),
+                "connected": hardware.get("connected") if device.driver else False,
+                "position": hardware.get("position"),
             }
             for device in config.devices
-            for state in (states[device.id],)
+            for state, hardware in ((states[device.id], hardware_in(note, device.id)),)
         ],
     }
 
 
-def _note(path: Path) -> dict[str, Any]:
-    """What the daemon wrote down last about itself and its link; nothing where it has not yet."""
-    try:
-        note = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
-
-
-def _show(facts: dict[str, Any], now: int) -> None:
+def _show(facts: dict[str, Any], now: int, clock: Fact) -> None:
     show_facts(
         [
             _gateway_fact(facts, now),
             _broker_fact(facts, now),
             _storage_fact(facts),
-            _clock_fact(facts),
-            Fact("outbox", f"{facts['outbox'] or 'nothing'} waiting, {facts['reports']['newest']} reports so far"),
+            clock,
+            _outbox_fact(facts),
             Fact("batches", "only signed ones are believed")
             if facts["signed"]
             else Fact("batches", "unsigned ones are believed: there are no trusted keys", "yellow"),
@@ -119,6 +117,7 @@ def _show(facts: dict[str, Any], now: int) -> None:
             (
                 device["deviceId"],
                 device["name"],
+                _hardware_words(device),
                 *(f"{device['users'][status]}" for status in _STATUSES),
                 f"{device['maxUsers']}",
                 f"{device['revision']}",
@@ -153,19 +152,39 @@ def _storage_fact(facts: dict[str, Any]) -> Fact:
     return Fact("storage", facts["storage"] or "not known yet", "red" if facts["storage"] not in {"ok", None} else "")
 
 
-def _clock_fact(facts: dict[str, Any]) -> Fact:
-    if not facts["running"]:
+def _clock_fact(config: Config, note: Mapping[str, Any] | None) -> Fact:
+    if note is None:
         return Fact("clock", "not known while stopped")
-    words, style = _CLOCKS.get(facts["clock"], ("not known yet", ""))
-    return Fact("clock", words, style)
+    noted = clock_in(note)
+    if noted is None:
+        return Fact("clock", "not known yet")
+    return Fact("clock", in_words(noted, seen(config, noted).facts), "yellow" if noted is ClockState.UNKNOWN else "")
+
+
+def _outbox_fact(facts: dict[str, Any]) -> Fact:
+    reports, events = (_counted(facts[name]["newest"], name) for name in ("reports", "events"))
+    waiting = f"{facts['outbox'] or 'nothing'} waiting"
+    if facts["eventsWaiting"]:
+        waiting += f" ({_counted(facts['eventsWaiting'], 'events')})"
+    lost = f", {_counted(facts['eventsLost'], 'events')} lost" if facts["eventsLost"] else ""
+    return Fact("outbox", f"{waiting}; {reports} and {events} so far{lost}", "red" if lost else "")
+
+
+def _counted(number: int, things: str) -> str:
+    return f"{number} {things.removesuffix('s') if number == 1 else things}"
+
+
+def _hardware_words(device: Mapping[str, Any]) -> str:
+    """How the hardware of a device is doing; nothing where nobody knows."""
+    if device["driver"] == "none":
+        return "no driver"
+    if not device["connected"]:
+        return "" if device["connected"] is None else "offline"
+    return device["position"] or "connected"
 
 
 def _since(moment: int | None, now: int) -> str:
     """How long something has lasted; nothing where nobody knows."""
     if moment is None:
         return ""
-    seconds = max(0, now - moment) // 1000
-    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f" for {seconds // size} {unit}"
-    return f" for {seconds} s"
+    return f" for {lasting((now - moment) / 1000)}"

@@ -1,8 +1,5 @@
 """`fluss-agent users`: the list, and its export."""
 
-import csv
-import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
@@ -15,8 +12,10 @@ import click
 from agent import exits
 from agent.clock import wall_ms
 from agent.commands import config_option
+from agent.commands.cells import write_array, write_cells
+from agent.commands.devices import chosen, device_option, titled
 from agent.commands.tables import Column, moment, on_terminal, show_line, show_rows, utf8_output
-from agent.config import Config, Device, load
+from agent.config import Device, load
 from agent.store_path import opened
 from protocol.mobile import Numbers, e164
 from protocol.terms import DAYS
@@ -49,21 +48,10 @@ _COLUMNS: Final = (
     Column("notes", least=8),
 )
 
-_UNSAFE: Final = re.compile(
-    r"'*(?:[=+\-@\t\r]"  # run as a formula
-    r"|(?:0\d*|\d{12,}"  # 082…: the zero is lost; 27824511234012: rounded
-    r"|\d+(?:[-/.:, ]\d+)+|\d+(?:[.,]\d+)?[eE][+-]?\d+|\d\d? [aApP][mM]?"  # 4-12, 1.10, 1E5, 4 A: dates and amounts
-    r")\Z)"
-)
-"""What a spreadsheet runs, rounds or rewrites; and what looks like such a cell made safe, to come back whole."""
-
-_CONTROLS: Final = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {*b"\t\n\r"}, "\N{REPLACEMENT CHARACTER}")
-_CONTROLLING: Final = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-
 
 @click.command("users")
 @config_option
-@click.option("--device", "device_ids", multiple=True, metavar="ID", help="Only this device (may be given again).")
+@device_option
 @click.option(
     "--status", type=click.Choice([status.value for status in Status], case_sensitive=False), help="Only this status."
 )
@@ -74,7 +62,7 @@ _CONTROLLING: Final = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 def command(path: Path, device_ids: tuple[str, ...], status: str | None, search: str, form: str) -> int:
     """Show who is on the list; --format csv or json is the export."""
     config = load(path)
-    wanted = _devices(config, device_ids)
+    wanted = chosen(config, device_ids)
     with opened(config) as reader:
         typed = Search(search, Numbers(config.default_region)) if search.strip() else None
         found = entries(reader, [device.id for device in wanted], status, typed)
@@ -85,17 +73,6 @@ def command(path: Path, device_ids: tuple[str, ...], status: str | None, search:
         elif not _show(wanted, found, wall_ms()):
             click.echo("nobody is found" if status or typed else "nobody is on the list", err=True)
     return exits.OK
-
-
-def _devices(config: Config, asked: Sequence[str]) -> list[Device]:
-    """The devices asked for, in the order of the configuration; all of them where none is."""
-    known = [device.id for device in config.devices]
-    for device_id in asked:
-        if device_id not in known:
-            raise click.BadParameter(
-                f"'{device_id}' is no device of this gateway; it has {', '.join(known)}", param_hint="--device"
-            )
-    return [device for device in config.devices if not asked or device.id in asked]
 
 
 def wire(entry: Entry) -> dict[str, Any]:
@@ -121,37 +98,13 @@ def wire(entry: Entry) -> dict[str, Any]:
 
 
 def write_json(out: TextIO, found: Iterable[Entry]) -> None:
-    """A JSON array, an object a line, so that `grep` and `diff` are of use too."""
-    separator = "[\n"
-    for entry in found:
-        out.write(f"{separator}{_json(wire(entry))}")
-        separator = ",\n"
-    out.write("[]\n" if separator == "[\n" else "\n]\n")
-    out.flush()
+    """A JSON array of users."""
+    write_array(out, map(wire, found))
 
 
 def write_csv(out: TextIO, found: Iterable[Entry]) -> None:
-    """RFC 4180, every cell made safe. `out` has no byte order mark: programs look for the first heading by its name.
-
-    An apostrophe goes before what a spreadsheet would run, round or rewrite; the import takes it away again. Control
-    characters, which no spreadsheet keeps, become replacement characters.
-    """
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(_WIRE)
-    writer.writerows([_safe(value) for value in wire(entry).values()] for entry in found)
-    out.flush()
-
-
-def _json(value: object) -> str:
-    """JSON in readable UTF-8; control characters and turns of direction are escaped: no name drives a terminal."""
-    return _CONTROLLING.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
-
-
-def _safe(value: object) -> str:
-    if value is None:
-        return ""
-    text = (value if isinstance(value, str) else _json(value)).translate(_CONTROLS)
-    return f"'{text}" if _UNSAFE.match(text) else text
+    """The export that can be imported again."""
+    write_cells(out, _WIRE, (wire(entry).values() for entry in found))
 
 
 def _show(devices: Sequence[Device], found: Iterable[Entry], now: int) -> int:
@@ -160,7 +113,7 @@ def _show(devices: Sequence[Device], found: Iterable[Entry], now: int) -> int:
     groups = [(known[device_id], list(people)) for device_id, people in groupby(found, lambda entry: entry.device_id)]
     if on_terminal():
         for device, people in groups:
-            show_line(device.name if device.name == device.id else f"{device.name} ({device.id})", "bold")
+            show_line(titled(device), "bold")
             show_rows(_COLUMNS, [_cells(entry, device.timezone, now) for entry in people])
             show_line(_tally(people), "dim")
             click.echo()

@@ -16,9 +16,12 @@ import pytest
 from rich.cells import cell_len
 
 from agent import exits
+from storage.database import Database
+from storage.events import count_lost
 from tests.counterparts.agent import COMMAND, ROOT, Agent, gateway
 from tests.counterparts.cloud import GATE, PANEL, Document, part, people
 from tests.counterparts.mosquitto import Mosquitto
+from tests.counterparts.premises import SIDE, premises
 from tests.counterparts.terminal import Terminal
 from tests.counterparts.waiting import until
 from tests.oracle.model import DeviceRule
@@ -29,7 +32,8 @@ MINUTE = 60_000
 EVIL = "\x1b[31mhung up\x1b]0;pwned\x07\u202e\nagain"
 FIELDS = [
     *("gatewayId", "running", "startedAt", "version", "connected", "since", "broker", "lastError", "duplicateIdentity"),
-    *("clock", "storage", "signed", "epoch", "outbox", "reports", "held", "devices"),
+    *("clock", "storage", "signed", "epoch", "outbox", "reports", "events", "eventsWaiting", "eventsLost", "held"),
+    "devices",
 ]
 
 
@@ -110,14 +114,14 @@ async def test_status_of_a_gateway_at_work(mosquitto: Mosquitto, tmp_path: Path)
         assert (facts["outbox"], facts["held"], facts["broker"]) == (0, [], f"127.0.0.1:{mosquitto.port}")
         assert facts["reports"] == {**cloud.state["reports"], "acknowledged": 0}
         for device, of_state in zip(facts["devices"], cloud.state["devices"], strict=True):
-            assert device == {field: of_state[field] for field in device}
+            assert device == {field: of_state[field] for field in device if field != "driver"} | {"driver": "none"}
             assert device["users"] == {"Active": 2, "Pending": 3, "Expired": 0}
 
         words = told(agent)
         assert words["gateway"].startswith("gw-1, running for ")
         assert words["broker"].startswith(f"127.0.0.1:{mosquitto.port}, connected for ")
         assert (words["storage"], words["clock"]) == ("ok", "synced")
-        assert words["outbox"] == f"nothing waiting, {facts['reports']['newest']} reports so far"
+        assert words["outbox"] == f"nothing waiting; {facts['reports']['newest']} reports and 0 events so far"
         assert words["batches"] == "unsigned ones are believed: there are no trusted keys"
 
 
@@ -190,9 +194,10 @@ async def test_status_says_why_there_is_no_link(mosquitto: Mosquitto, tmp_path: 
         ({}, "storage", "not known yet"),
         ({"clock": "holdover"}, "clock", "holdover: right when a time server confirmed it last, within a week"),
         ({"clock": "unknown"}, "clock", "unknown: no time server has confirmed it since the gateway started"),
+        ({"clock": "right"}, "clock", "not known yet"),
         ({}, "clock", "not known yet"),
-        ({"outbox": 3}, "outbox", "3 waiting, 2 reports so far"),
-        ({}, "outbox", "2 waiting, 2 reports so far"),
+        ({"outbox": 3}, "outbox", "3 waiting; 2 reports and 0 events so far"),
+        ({}, "outbox", "2 waiting; 2 reports and 0 events so far"),
     ],
 )
 def test_status_says_in_words_what_the_daemon_noted(
@@ -220,13 +225,74 @@ def test_status_counts_what_waits_while_nothing_runs_and_names_what_is_held(agen
     facts = said(agent)
     assert (facts["epoch"], facts["held"]) == (EPOCH, ["b-\x9b2"])
     assert facts["outbox"] == facts["reports"]["newest"] > 3
-    assert told(agent)["outbox"] == f"{facts['outbox']} waiting, {facts['outbox']} reports so far"
+    assert told(agent)["outbox"] == f"{facts['outbox']} waiting; {facts['outbox']} reports and 0 events so far"
     assert status(agent).stdout.splitlines()[-4:] == [
-        "device\tname\tActive\tPending\tExpired\tlimit\trevision",
-        f"{GATE}\tMain gate\t0\t60\t0\t20000\t2",
-        f"{PANEL}\tEntrance panel\t0\t0\t0\t20000\t0",
+        "device\tname\thardware\tActive\tPending\tExpired\tlimit\trev.",
+        f"{GATE}\tMain gate\tno driver\t0\t60\t0\t20000\t2",
+        f"{PANEL}\tEntrance panel\tno driver\t0\t0\t0\t20000\t0",
         "held: the removals of batch b-�2 wait for the cloud to confirm them",
     ]
+
+
+async def test_status_tells_of_the_hardware(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    async with premises(tmp_path, mosquitto.port) as place:
+
+        def column() -> dict[str, str]:
+            rows = [line.split("\t") for line in status(place.agent).stdout.partition("\n\n")[2].splitlines()[1:]]
+            return {row[0]: row[2] for row in rows}
+
+        place.gate.stands("Closed")
+        await until(lambda: place.agent.note()["hardware"][GATE]["position"], what="the position noted")
+        assert await asyncio.to_thread(column) == {GATE: "Closed", PANEL: "connected", SIDE: "connected"}
+        place.panel.leave()
+        await until(lambda: not place.agent.note()["hardware"][PANEL]["connected"], what="the loss noted")
+        assert await asyncio.to_thread(column) == {GATE: "Closed", PANEL: "offline", SIDE: "connected"}
+        devices = (await asyncio.to_thread(said, place.agent))["devices"]
+        names = ("deviceId", "driver", "connected", "position")
+        assert [tuple(device[name] for name in names) for device in devices] == [
+            (GATE, place.gate.url, True, "Closed"),
+            (PANEL, place.panel.url, False, None),
+            (SIDE, place.side.url, True, None),
+        ]
+
+        await place.agent.kill9()
+        assert column() == {GATE: "", PANEL: "", SIDE: ""}, "nobody knows any more"
+        assert {device["connected"] for device in said(place.agent)["devices"]} == {None}
+
+
+async def test_status_counts_the_access_log(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    async with premises(tmp_path, mosquitto.port) as place:
+        mosquitto.stop()
+        for number in range(3):
+            await place.gate.ask(f"+2782000000{number}")
+        await until(lambda: place.agent.note()["outbox"] == 3, what="three events noted")
+        facts = await asyncio.to_thread(said, place.agent)
+        assert facts["events"] == {"oldest": 1, "newest": 3, "acknowledged": 0}
+        assert (facts["outbox"], facts["eventsWaiting"], facts["eventsLost"]) == (3, 3, 0)
+        assert (await asyncio.to_thread(told, place.agent))["outbox"].startswith("3 waiting (3 events); ")
+        await place.agent.kill9()
+        facts = said(place.agent)
+        assert (facts["outbox"], facts["eventsWaiting"]) == (3, 3)
+        mosquitto.start()
+        await place.agent.online(place.cloud)
+        await place.events(3, within_s=30)
+        await until(lambda: place.agent.note()["outbox"] == 0, what="all sent")
+        facts = await asyncio.to_thread(said, place.agent)
+        assert (facts["outbox"], facts["eventsWaiting"]) == (0, 0), "whatever was written down of it so far"
+
+
+def test_status_says_how_many_events_are_lost(agent: Agent) -> None:
+    put(agent)
+
+    async def lose() -> None:
+        async with Database(agent.store) as database:
+            await database.transact(lambda transaction: count_lost(transaction, 2))
+
+    asyncio.run(lose())
+    assert (said(agent)["eventsLost"], told(agent)["outbox"]) == (
+        2,
+        "nothing waiting; 0 reports and 0 events so far, 2 events lost",
+    )
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -261,6 +327,26 @@ def test_status_of_a_gateway_that_never_ran_says_what_to_do(agent: Agent, form: 
     assert done.stderr == (
         f"Error: {agent.store}: there is no list yet; start the gateway first (systemctl start fluss-agent)\n"
     )
+
+
+@pytest.mark.parametrize("command", [["status"], ["explain", "+27824511234"], ["events"]])
+def test_state_of_another_user_is_told_with_the_cure(agent: Agent, command: Sequence[str]) -> None:
+    put(agent)
+    agent.state_dir.chmod(0)
+    # Root may touch everything; this is root without that power.
+    bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*bound, *COMMAND, *command, "--config", str(agent.file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        env=environment(),
+    )
+    agent.state_dir.chmod(0o700)
+    cure = "use sudo, or be the user whom the gateway runs as"
+    assert (done.returncode, done.stdout) == (exits.IO, "")
+    assert done.stderr == f"Error: {agent.store}: this user (uid {os.geteuid()}) may not read it; {cure}\n"
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--format", "csv"], exits.USAGE), (["now"], exits.USAGE)])

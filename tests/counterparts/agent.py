@@ -21,30 +21,20 @@ COMMAND = (sys.executable, "-P", "-m", "agent")
 Settings = Mapping[str, Mapping[str, object]]
 Protocol = Literal["5", "3.1.1"]
 
-_DEVICES = f"""
-[[devices]]
-id = "{GATE}"
-name = "Main gate"
-kind = "fluss+"
-timezone = "Africa/Johannesburg"
-max_users = 20000
-driver = "none"
+Devices = Mapping[str, Mapping[str, object]]
 
-[[devices]]
-id = "{PANEL}"
-name = "Entrance panel"
-kind = "intercom"
-timezone = "Africa/Johannesburg"
-max_users = 20000
-opens = "{GATE}"
-driver = "none"
-"""
+_DEVICES: Devices = {
+    GATE: {"name": "Main gate", "kind": "fluss+"},
+    PANEL: {"name": "Entrance panel", "kind": "intercom", "opens": GATE},
+}
+_DEVICE: Mapping[str, object] = {"timezone": "Africa/Johannesburg", "max_users": 20_000, "driver": "none"}
 
 
 class Agent:
     """The daemon of the gateway ``gw-1`` with a gate and a panel, towards a broker on ``port``.
 
     ``settings`` are further tables of the configuration file; its clock is trusted unless they say otherwise.
+    ``devices`` are further keys of its devices, by id; an id of its own is a further device.
     ``environment`` is set on top of this process's own.
     """
 
@@ -55,6 +45,7 @@ class Agent:
         *,
         protocol: Protocol = "5",
         settings: Settings | None = None,
+        devices: Devices | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -66,9 +57,11 @@ class Agent:
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
         self._program: Program | None = None
         self._before = ""
-        self.configure(protocol, settings or {})
+        self.configure(protocol, settings, devices)
 
-    def configure(self, protocol: Protocol = "5", settings: Settings | None = None) -> None:
+    def configure(
+        self, protocol: Protocol = "5", settings: Settings | None = None, devices: Devices | None = None
+    ) -> None:
         """Write its configuration file anew, for the next start."""
         tables: dict[str, dict[str, object]] = {
             "mqtt": {"host": LOOPBACK, "port": self._port, "protocol": protocol},
@@ -78,9 +71,11 @@ class Agent:
             tables[name] = {**tables.get(name, {}), **table}
         lines = [f'gateway_id = "{GATEWAY}"', 'state_dir = "state"']
         for name, table in tables.items():
-            lines.append(f"[{name}]")
-            lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-        self.file.write_text("\n".join(lines) + _DEVICES)
+            lines += [f"[{name}]", *_keys(table)]
+        for device_id in dict.fromkeys([*_DEVICES, *(devices or {})]):
+            keys = {"id": device_id, **_DEVICE, **_DEVICES.get(device_id, {}), **(devices or {}).get(device_id, {})}
+            lines += ["[[devices]]", *_keys(keys)]
+        self.file.write_text("\n".join([*lines, ""]))
 
     async def __aenter__(self) -> Self:
         self.launch()
@@ -179,16 +174,26 @@ class Agent:
         return self._program
 
 
+def _keys(table: Mapping[str, object]) -> list[str]:
+    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+
+
 @asynccontextmanager
 async def gateway(
-    home: Path, port: int, *, protocol: Protocol = "5", settings: Settings | None = None, through: int | None = None
+    home: Path,
+    port: int,
+    *,
+    protocol: Protocol = "5",
+    settings: Settings | None = None,
+    devices: Devices | None = None,
+    through: int | None = None,
 ) -> AsyncIterator[tuple[Agent, Cloud]]:
     """An agent that is online, and the cloud it talks to, over the broker on ``port``.
 
     ``through`` is the port of a proxy that the agent dials instead.
     """
     async with Cloud(port) as cloud:
-        agent = Agent(home, through or port, protocol=protocol, settings=settings)
+        agent = Agent(home, through or port, protocol=protocol, settings=settings, devices=devices)
         try:
             await agent.online(cloud)
             assert agent.running, agent.log
