@@ -18,6 +18,9 @@ from storage.outbox import position
 log = structlog.get_logger()
 
 _NOT_YET: Final = frozenset({Command.RESYNC, Command.ERASE})
+_AT_ONCE: Final = frozenset({*ACTIONS, Command.ISSUE_CODE, Command.REVOKE_CODE, Command.CODES})
+"""What no list has a say in. All others wait their turn."""
+
 _ONCE: Final = frozenset({Command.ISSUE_CODE})
 """What must not be carried out twice, beside the commands that move a gate; all others do the same again."""
 
@@ -31,7 +34,7 @@ IN_LINE: Final = 1_000
 
 
 class Answers:
-    """Takes commands in as they come. Those that move a gate are carried out at once; all others wait their turn.
+    """Takes commands in as they come. What no list has a say in is carried out at once; the rest waits its turn.
 
     What a command does and its reply are one transaction.
     """
@@ -45,6 +48,7 @@ class Answers:
         self._vault = vault
         self._orders = orders
         self._codebook = codebook
+        self._in_hand: dict[bytes, list[Delivery]] = {}
         self._line: asyncio.Queue[tuple[Delivery, CommandMessage | Unusable]] = asyncio.Queue(IN_LINE)
 
     async def run(self) -> None:
@@ -55,11 +59,16 @@ class Answers:
             while True:
                 for delivery in await self._link.receive(self._topic, TAKE_AT_ONCE, TAKE_BYTES):
                     command = self._understood(delivery)
-                    if isinstance(command, Unusable) or command.command not in ACTIONS:
+                    if isinstance(command, Unusable) or command.command not in _AT_ONCE:
                         await self._line.put((delivery, command))
                         continue
+                    said = delivery.payload or b""
+                    if said in self._in_hand:  # brought again: one answer is for both
+                        self._in_hand[said].append(delivery)
+                        continue
                     await room.acquire()
-                    order = tasks.create_task(self._order(delivery, command), name="order")
+                    self._in_hand[said] = [delivery]
+                    order = tasks.create_task(self._at_once(said, command), name="command")
                     order.add_done_callback(lambda _: room.release())
 
     def _understood(self, delivery: Delivery) -> CommandMessage | Unusable:
@@ -77,18 +86,21 @@ class Answers:
             return Unusable(CommandRefusal.UNKNOWN_COMMAND, words, command.command_id)
         return command
 
-    async def _order(self, delivery: Delivery, command: CommandMessage) -> None:
-        reply: ReplyMessage | None = None
-        while reply is None:
+    async def _at_once(self, said: bytes, command: CommandMessage) -> None:
+        reply = await (self._ordered(command) if command.command in ACTIONS else self._committed(command))
+        _log(reply)
+        for delivery in self._in_hand.pop(said):
+            delivery.acknowledge()
+
+    async def _ordered(self, command: CommandMessage) -> ReplyMessage:
+        while True:
             try:
-                reply = await self._orders.carry_out(command)
+                return await self._orders.carry_out(command)
             except Unusable as why:
-                reply = await self._refused(command.command_id, why)
+                return await self._refused(command.command_id, why)
             except StorageFault as fault:  # nothing was decided; in the end the command is too old
                 log.debug("order.postponed", command_id=command.command_id, error=str(fault))
                 await asyncio.sleep(self._vault.pause())
-        _log(command.command_id, reply)
-        delivery.acknowledge()
 
     async def _refused(self, command_id: str, why: Unusable) -> ReplyMessage:
         reply = self._refusal(command_id, why)
@@ -99,16 +111,17 @@ class Answers:
         """One after the other, each when all that came before it is done: a `confirm` follows its batch."""
         while True:
             delivery, command = await self._line.get()
-            await delivery.turn()
+            if await delivery.turn():
+                _log(await self._committed(command))
+                delivery.acknowledge()
 
-            async def work(transaction: Transaction, command: CommandMessage | Unusable = command) -> ReplyMessage:
-                reply = await self._answered(transaction, command)
-                await outbox.reply(transaction, reply.payload())
-                return reply
+    async def _committed(self, command: CommandMessage | Unusable) -> ReplyMessage:
+        async def work(transaction: Transaction) -> ReplyMessage:
+            reply = await self._answered(transaction, command)
+            await outbox.reply(transaction, reply.payload())
+            return reply
 
-            reply = await self._vault.commit(work)
-            _log(reply.command_id, reply)
-            delivery.acknowledge()
+        return await self._vault.commit(work)
 
     async def _answered(self, transaction: Transaction, command: CommandMessage | Unusable) -> ReplyMessage:
         if isinstance(command, Unusable):
@@ -191,6 +204,6 @@ class Answers:
         )
 
 
-def _log(command_id: str | None, reply: ReplyMessage) -> None:
+def _log(reply: ReplyMessage) -> None:
     code = reply.error.code if reply.error else None
-    log.info("command.answered", command_id=command_id, outcome=reply.outcome.value, code=code)
+    log.info("command.answered", command_id=reply.command_id, outcome=reply.outcome.value, code=code)

@@ -19,7 +19,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.clock import uptime_ms
-from agent.gate import Answer
+from agent.request import Answer
 from protocol.hardware import MAX_LINE, Lines
 from protocol.vocabulary import Denial
 

@@ -87,6 +87,7 @@ class Clock:
         self._fault: str | None = None
         self._told: tuple[ClockState, Doubt | None] = (ClockState.UNKNOWN, None)
         reading, kept = self._read(), self._kept()
+        self._served = kept is not None
         floor = Floor(RELEASED, reading.uptime)
         if kept:
             floor = max(floor, kept.carried(reading.uptime), key=lambda each: each.now(reading.uptime))
@@ -109,6 +110,15 @@ class Clock:
         if self._trusted:
             return now.wall
         return None if self._keeping.state(now) is ClockState.UNKNOWN else self._keeping.floor(now)
+
+    def past(self) -> int:
+        """A moment (epoch ms) that is past, for what ends by itself: no guess on a board that has a time service.
+
+        One that never had any goes by its best guess, for nobody will ever tell it better.
+        """
+        now = self._glance()
+        served = self._served or self._keeping.learnt is not None
+        return self._keeping.moment(now).earliest if served else self._keeping.best(now)
 
     def state(self) -> ClockState:
         """Synced while the time service's word is fresh, holdover for a week after, else unknown."""

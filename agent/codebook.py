@@ -11,7 +11,7 @@ from protocol.codes import OneTimeCode, issue
 from protocol.commands import CommandMessage, Unusable
 from protocol.mobile import Numbers, e164
 from protocol.mobile import Unusable as NoNumber
-from protocol.vocabulary import Command, CommandRefusal, Kind
+from protocol.vocabulary import ClockState, Command, CommandRefusal, Kind
 from storage import codes
 from storage.database import Transaction
 
@@ -50,10 +50,8 @@ class Codebook:
 
     async def _issue(self, transaction: Transaction, command: CommandMessage, panel: Device) -> dict[str, Any]:
         moment = self._clock.moment()
-        if moment.latest is None:
-            raise Unusable(
-                CommandRefusal.CLOCK_UNKNOWN, "this gateway does not know the time, nor when a code ends"
-            )
+        if moment.state is ClockState.UNKNOWN:
+            raise Unusable(CommandRefusal.CLOCK_UNKNOWN, "this gateway does not know the time, nor when a code ends")
         if command.mobile is None or command.user_name is None:
             raise Unusable(CommandRefusal.SCHEMA, "mobile and userName: a code is given to one named person")
         number = self._numbers.read(command.mobile)

@@ -119,11 +119,10 @@ async def _put_together(
     devices = {each.id: Device(places[each.id], each.id, each.kind, each.max_users) for each in config.devices}
     vault = Vault(database, reader, devices, clock, rng)
 
-    house = await gatehouse(
+    house = gatehouse(
         config=config,
         devices=config.devices,
         places=places,
-        database=database,
         reader=gates_reader,
         clock=clock,
         vault=vault,

@@ -3,17 +3,17 @@
 import time
 from asyncio import Future
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import structlog
 
 from agent.clock import Clock
 from agent.drivers.driver import Actuated, Driver, Offline
-from agent.intents import Intent, IntentFault, Intents
+from agent.intents import Intent, IntentFault, Intents, name_of_request
 from agent.recorder import Recorder, Work
+from agent.request import Answer, Door, Request
 from protocol.access import Grant, decide
 from protocol.codes import OneTimeCode, Use, judge
 from protocol.events import Event
@@ -35,6 +35,9 @@ IN_HAND: Final = 16
 REMEMBERED: Final = 1_000
 """How many openings are known by their requests, so that none opens twice."""
 
+REPEATED_S: Final = 30.0
+"""How long hardware may say a request again. It may count anew one day, and its numbers must not lock anybody out."""
+
 _THERE_ALREADY: Final = {
     (Action.OPEN, Position.OPEN): Denial.ALREADY_OPEN,
     (Action.CLOSE, Position.CLOSED): Denial.ALREADY_CLOSED,
@@ -43,45 +46,6 @@ _THERE_ALREADY: Final = {
 
 Also = Callable[[Denial | None, Actuated | None], Work]
 """What somebody wants stored with an event, made of how it ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """A device as the gate knows it: its number in the store, its zone, and the Fluss+ that moves for it."""
-
-    device: int
-    device_id: str
-    zone: ZoneInfo
-    opens: str | None
-    """Itself for a Fluss+; None for an intercom that has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Somebody asks: by number (E.164 digits; None for none that can be read), or by one-time code."""
-
-    device_id: str
-    request: str
-    channel: Channel
-    action: Action
-    mobile: int | None = None
-    code: str | None = None
-    direction: Direction | None = None
-    unit: str | None = None
-    note: str | None = None
-    age_ms: int = 0
-    command_id: str | None = None
-    expires_at: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a request: denied for a reason, or allowed and `actuated`."""
-
-    reason: Denial | None
-    actuated: Actuated | None
-    stored: Future[None]
-    """Done when the event is durable, and what was to be stored with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +113,7 @@ class Gate:
         self._clock = clock
         self._intents = intents
         self._recorder = recorder
-        self._handled = OrderedDict.fromkeys(handled)
+        self._handled = OrderedDict.fromkeys(handled, monotonic())
         self._next_intent = next_intent
         self._monotonic = monotonic
         self._in_hand: Counter[str] = Counter()
@@ -165,6 +129,18 @@ class Gate:
         self._accepted.add(key)
         stored.add_done_callback(lambda _: self._accepted.discard(key))
 
+    def owe(self, intents: Iterable[Intent], stored: Future[None]) -> None:
+        """These openings were under way before this start; the store knows of them when `stored`."""
+        for intent in intents:
+            if intent.code is not None and intent.direction is not None:
+                self._settle_use((intent.code, intent.direction), stored)
+            self._settle_intent(intent.number, stored)
+
+    def settle(self, intents: Iterable[Intent]) -> None:
+        """The store has known of these openings for long."""
+        for intent in intents:
+            self._intents.settle(intent.number)
+
     async def request(
         self,
         request: Request,
@@ -177,13 +153,17 @@ class Gate:
         `granted` is called just before the gate moves. What `also` makes of the end is stored with the event, or not
         at all.
         """
-        if _name(request) in self._handled:
-            log.warning("request.repeated", device_id=request.device_id, request=request.request)
+        if self._is_repeated(request):
+            log.warning("request.repeated", device_id=request.device_id)
             return None
         if request.command_id is not None:  # refused or not, the cloud has one answer to it
             self._remember(request)
         moment = self._clock.moment()
         return await self._carried_out(request, moment, self._decided(request, moment), granted, also)
+
+    def turn_away(self, request: Request, reason: Denial) -> Answer:
+        """Record a request that nobody decides: it should not have come here."""
+        return self._recorded(request, self._clock.moment(), _End(_Person(request.mobile), reason), None)
 
     async def pulse(self, device_id: str, request: str) -> Answer:
         """Move a gate because somebody at the gateway itself says so: the installer's test, recorded as `local`."""
@@ -206,9 +186,11 @@ class Gate:
         intent = self._intent(request, way, moment)
         self._in_hand[way.opens] += 1
         try:
-            if not await self._noted(intent) and (request.command_id is not None or way.use is not None):
+            if not await self._noted(intent) and intent.owed:
                 # What may be used once must not be given away without a note of it.
                 end = _End(way.person, Denial.STORAGE_FAULT, way=way, intent=intent.number)
+            elif not self._drivers[way.opens].connected:
+                end = _End(way.person, Denial.DEVICE_OFFLINE, way=way, intent=intent.number)
             else:
                 granted()
                 reason, actuated = await self._actuate(request, way, intent.number)
@@ -219,16 +201,17 @@ class Gate:
 
     def _decided(self, request: Request, moment: Moment) -> _Way | _Denied:
         """Decide: in the loop's own thread and without waiting, so nothing changes meanwhile."""
-        try:
-            way = self._may(request, moment)
-        except StorageFault as fault:
-            log.error("list.unreadable", error=str(fault))  # noqa: TRY400 -- the disk's trouble, not ours
-            way = _Denied(_Person(request.mobile), Denial.STORAGE_FAULT)
-        way = self._unhindered(request, way)
+        way: _Way | _Denied | None = None
+        for _ in range(2):  # a reader that has met a fault comes back with a fresh connection
+            try:
+                way = self._may(request, moment)
+                break
+            except StorageFault as fault:
+                log.error("list.unreadable", error=str(fault))  # noqa: TRY400 -- the disk's trouble, not ours
+        way = self._unhindered(request, way or _Denied(_Person(request.mobile), Denial.STORAGE_FAULT))
         log.info(
             "request.decided",
             device_id=request.device_id,
-            request=request.request,
             channel=request.channel.value,
             decision=(Decision.DENIED if isinstance(way, _Denied) else Decision.ALLOWED).value,
             reason=way.reason.value if isinstance(way, _Denied) else None,
@@ -315,8 +298,15 @@ class Gate:
             direction=way.use.direction if way.use else None,
         )
 
+    def _is_repeated(self, request: Request) -> bool:
+        """Whether this was asked before: by the cloud ever, by hardware just now."""
+        since = self._handled.get(name_of_request(request.device_id, request.request, request.command_id))
+        return since is not None and (request.command_id is not None or self._monotonic() - since < REPEATED_S)
+
     def _remember(self, request: Request) -> None:
-        self._handled[_name(request)] = None
+        name = name_of_request(request.device_id, request.request, request.command_id)
+        self._handled[name] = self._monotonic()
+        self._handled.move_to_end(name)
         if len(self._handled) > REMEMBERED:
             self._handled.popitem(last=False)
 
@@ -337,7 +327,7 @@ class Gate:
             actuated = await self._drivers[way.opens].actuate(own, request.action)
         except Offline:
             return Denial.DEVICE_OFFLINE, None
-        log.info("gate.actuated", device_id=way.opens, request=own, ok=actuated.ok, error=actuated.error)
+        log.info("gate.actuated", device_id=way.opens, ok=actuated.ok)
         return None, actuated
 
     def _recorded(self, request: Request, moment: Moment, end: _End, also: Also | None) -> Answer:
@@ -369,24 +359,18 @@ class Gate:
                 await also(end.reason, actuated)(transaction)
 
         stored = self._recorder.add(event, work if spent or also else None)
-        if use is not None:
-            self._settle(use, stored if spent else None)
+        if spent is not None:
+            self._settle_use((spent.code.number, spent.direction), stored)
+        elif use is not None:  # one that opened nothing is given back at once
+            self._uses.discard((use.code.number, use.direction))
+        if end.intent is not None:
+            self._settle_intent(end.intent, stored)
         return Answer(end.reason, actuated, stored)
 
-    def _settle(self, use: Use, stored: Future[None] | None) -> None:
-        """A use is ours to remember until the store knows it; one that opened nothing is given back at once."""
-        key = (use.code.number, use.direction)
+    def _settle_use(self, use: tuple[int, Direction], stored: Future[None]) -> None:
+        """A use is ours to remember until the store knows it."""
+        self._uses.add(use)
+        stored.add_done_callback(lambda done: None if done.cancelled() else self._uses.discard(use))
 
-        def known(done: Future[None]) -> None:
-            if not done.cancelled():
-                self._uses.discard(key)
-
-        if stored is None:
-            self._uses.discard(key)
-        else:
-            stored.add_done_callback(known)
-
-
-def _name(request: Request) -> tuple[str, str]:
-    """What tells a request from all others: hardware and the cloud may well number theirs alike."""
-    return ("" if request.command_id is not None else request.device_id, request.request)
+    def _settle_intent(self, number: int, stored: Future[None]) -> None:
+        stored.add_done_callback(lambda done: None if done.cancelled() else self._intents.settle(number))

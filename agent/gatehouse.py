@@ -4,20 +4,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+import structlog
+
 from agent.clock import Clock
 from agent.config import Config, Device
 from agent.drivers.driver import Driver
 from agent.drivers.made import driver_for
-from agent.gate import Door, Gate
-from agent.intents import Intents, next_number
+from agent.gate import Gate
+from agent.intents import Intent, Intents, next_number
 from agent.recorder import Recorder
 from agent.recovery import recover, unrecorded
+from agent.request import Door
 from agent.threshold import Threshold
 from agent.vault import Vault
 from protocol.mobile import Numbers
 from protocol.vocabulary import Kind
-from storage.database import Database, Reader
+from storage.database import Reader
 from storage.events import last_intent
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +35,11 @@ class Gatehouse:
     recorder: Recorder
 
 
-async def gatehouse(
+def gatehouse(
     *,
     config: Config,
     devices: Sequence[Device],
     places: Mapping[str, int],
-    database: Database,
     reader: Reader,
     clock: Clock,
     vault: Vault,
@@ -44,14 +48,12 @@ async def gatehouse(
     rng: Random,
     changed: Callable[[], None],
 ) -> Gatehouse:
-    """The gates of these `devices`, after what a crash left open has been recorded; `places` are their numbers.
+    """The gates of these `devices`; `places` are their numbers in the store, and `reader` becomes the gate's own.
 
-    `reader` becomes the gate's own. `changed` is called when hardware comes, goes or moves. Raises StorageFault,
-    OSError.
+    What a crash left open is the recorder's first work. `changed` is called when hardware comes, goes or moves. Raises
+    StorageFault.
     """
-    known = intents.read()
-    if left := unrecorded(reader, known):
-        await database.transact(lambda store: recover(store, left, config.gateway_id, clock.now()))
+    known = _read(intents)
     recorder = Recorder(vault)
     doors = {each.id: Door(places[each.id], each.id, each.timezone, _opens(each)) for each in config.devices}
     drivers: dict[str, Driver] = {}
@@ -62,13 +64,35 @@ async def gatehouse(
         clock=clock,
         intents=intents,
         recorder=recorder,
-        handled=[(intent.device_id, intent.request) for intent in known],
+        handled=[intent.name_of_request for intent in known],
         next_intent=next_number(known, last_intent(reader)),
     )
+    _recover(known, reader, recorder, gate, config.gateway_id, clock)
     threshold = Threshold(doors=doors, drivers=drivers, gate=gate, recorder=recorder, numbers=numbers, changed=changed)
     for device in devices:
         drivers[device.id] = driver_for(device, threshold.ears(device.id), rng)
     return Gatehouse(gate, drivers, threshold, recorder)
+
+
+def _read(intents: Intents) -> list[Intent]:
+    """What the file holds; a card that cannot be read keeps no resident outside."""
+    try:
+        return intents.read()
+    except OSError as error:
+        log.error("intents.unreadable", error=str(error))  # noqa: TRY400 -- the disk's trouble, not ours
+        return []
+
+
+def _recover(
+    known: Sequence[Intent], reader: Reader, recorder: Recorder, gate: Gate, gateway_id: str, clock: Clock
+) -> None:
+    """Have the store told of what was under way. It may take its time: until then the gate itself knows."""
+    left = unrecorded(reader, known)
+    if left:
+        log.warning("events.recovering", events=len(left))
+        stored = recorder.do(lambda transaction: recover(transaction, left, gateway_id, clock.now()))
+        gate.owe(left, stored)
+    gate.settle(set(known) - set(left))
 
 
 def _opens(device: Device) -> str | None:

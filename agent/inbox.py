@@ -38,9 +38,9 @@ class Delivery:
         """Let the broker forget it. Without effect once its connection has ended: then it is delivered again."""
         self.inbox.acknowledge(self)
 
-    async def turn(self) -> None:
-        """Wait until everything that came before it is acknowledged, or its connection has ended."""
-        await self.inbox.turn(self)
+    async def turn(self) -> bool:
+        """Wait until everything that came before it is acknowledged; False where its connection has ended first."""
+        return await self.inbox.turn(self)
 
 
 class Inbox:
@@ -121,11 +121,12 @@ class Inbox:
             self._send(first.packet_id)
         self._advanced.set()
 
-    async def turn(self, delivery: Delivery) -> None:
-        """Wait until everything that came before a delivery is acknowledged, or the connection has ended."""
+    async def turn(self, delivery: Delivery) -> bool:
+        """Wait until everything that came before a delivery is acknowledged; False where the connection has ended."""
         while self._unsettled.get(delivery.packet_id) is delivery and next(iter(self._unsettled)) != delivery.packet_id:
             self._advanced.clear()
             await self._advanced.wait()
+        return not delivery.packet_id or self._unsettled.get(delivery.packet_id) is delivery
 
     def close(self) -> None:
         """The connection has ended: nothing more can be taken or acknowledged."""

@@ -15,7 +15,6 @@ from agent.repeats import Repeats
 from agent.vault import Vault
 from protocol.codec import Limits, Refused, decode, oversized
 from protocol.mobile import Numbers
-from protocol.reports import MAX_MESSAGE
 from protocol.validate import Roll, validate
 from protocol.vocabulary import Verdict
 from storage.apply import Applied, apply
@@ -96,12 +95,8 @@ class Intake:
         await self._commit(group, waiting)
 
     async def _judge(self, delivery: Delivery) -> Roll | Refused:
-        """Decode and validate one part."""
-        if delivery.size > MAX_MESSAGE:  # larger than senders make them: not on the loop, which has a gate to answer
-            return await asyncio.to_thread(self._understood, delivery)
-        judged = self._understood(delivery)
-        await asyncio.sleep(0)  # the gate is answered between parts
-        return judged
+        """Decode and validate one part; not on the loop, which has a gate to answer."""
+        return await asyncio.to_thread(self._understood, delivery)
 
     def _understood(self, delivery: Delivery) -> Roll | Refused:
         if delivery.payload is None:
@@ -118,7 +113,7 @@ class Intake:
                 if applied.refused is not None:
                     self._repeats.refused(digest, applied.refused, self._vault.now())
                     if delivery.payload is not None:
-                        self._quarantine.keep(delivery.payload, digest, self._vault.now())
+                        await asyncio.to_thread(self._quarantine.keep, delivery.payload, digest, self._vault.now())
                 _log(applied)
             log.info("group.applied", parts=len(group), ms=round((time.monotonic() - started) * 1000))
         for delivery in deliveries:

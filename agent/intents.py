@@ -56,17 +56,38 @@ class Intent:
     code: int | None = None
     direction: Direction | None = None
 
+    @property
+    def owed(self) -> bool:
+        """Whether this may happen once only."""
+        return self.command_id is not None or self.code is not None
+
+    @property
+    def name_of_request(self) -> tuple[str, str]:
+        """What tells its request from all others: hardware and the cloud may well number theirs alike."""
+        return name_of_request(self.device_id, self.request, self.command_id)
+
+
+def name_of_request(device_id: str, request: str, command_id: str | None) -> tuple[str, str]:
+    """What tells a request from all others: those of the cloud have no device of their own."""
+    return ("" if command_id is not None else device_id, request)
+
 
 _intent: TypeAdapter[Intent] = TypeAdapter(Intent)
 
 
 class Intents:
-    """The last intents, each durable when `write` returns."""
+    """The last intents, each durable when `write` returns.
+
+    A slot is taken by the next intents in turn, but not while it is owed: while the store does not know yet that a
+    code was used, or a command carried out, which must not happen again.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: int | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="intents")
+        self._owed: dict[int, int] = {}
+        """Slots that must not be taken, by the number of the intent in them."""
 
     def read(self) -> list[Intent]:
         """What the file holds, oldest first; a slot that cannot be read holds nothing. Raises OSError."""
@@ -74,12 +95,29 @@ class Intents:
             content = self._path.read_bytes()
         except FileNotFoundError:
             return []
-        slots = (content[start : start + SLOT_BYTES] for start in range(0, len(content), SLOT_BYTES))
-        return sorted((intent for slot in slots if (intent := _unpacked(slot))), key=lambda intent: intent.number)
+        found = []
+        for slot in range(min(SLOTS, len(content) // SLOT_BYTES)):
+            intent = _unpacked(content[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES])
+            if intent is not None:
+                found.append(intent)
+                if intent.owed:
+                    self._owed[intent.number] = slot
+        return sorted(found, key=lambda intent: intent.number)
+
+    def settle(self, number: int) -> None:
+        """The store knows what this intent owed: its slot is free."""
+        self._owed.pop(number, None)
 
     async def write(self, intent: Intent) -> None:
         """Have it on the card; raises IntentFault."""
-        task = asyncio.get_running_loop().run_in_executor(self._thread, self._write, intent)
+        taken = set(self._owed.values())
+        turns = ((intent.number + step) % SLOTS for step in range(SLOTS))
+        slot = next((slot for slot in turns if slot not in taken), None)
+        if slot is None:
+            raise IntentFault(f"{self._path}: every slot is owed to the store, which cannot be written")
+        if intent.owed:
+            self._owed[intent.number] = slot
+        task = asyncio.get_running_loop().run_in_executor(self._thread, self._write, intent, slot)
         try:
             async with asyncio.timeout(WRITE_S):
                 await asyncio.shield(task)
@@ -92,11 +130,11 @@ class Intents:
         """Let go of the file."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _write(self, intent: Intent) -> None:
+    def _write(self, intent: Intent, slot: int) -> None:
         try:
             if self._file is None:
                 self._file = _opened(self._path)
-            _put(self._file, _packed(intent), intent.number % SLOTS * SLOT_BYTES)
+            _put(self._file, _packed(intent), slot * SLOT_BYTES)
             os.fdatasync(self._file)
         except OSError:
             # What a failed sync leaves in the cache is not to be trusted: the next one starts from a fresh descriptor.

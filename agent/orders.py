@@ -1,18 +1,20 @@
 """Commands that move a gate: decided like anybody's request, carried out once, and never late."""
 
+import asyncio
 from typing import Final
 
 import structlog
 
 from agent.clock import Clock
 from agent.drivers.driver import Actuated
-from agent.gate import Gate, Request
+from agent.gate import Gate
 from agent.recorder import Work
+from agent.request import Request
 from agent.vault import Vault
 from protocol.commands import CommandMessage, ReplyError, ReplyMessage, Unusable
 from protocol.mobile import Numbers
 from protocol.mobile import Unusable as NoNumber
-from protocol.vocabulary import Action, Channel, Command, CommandRefusal, Denial, Reply
+from protocol.vocabulary import Action, Channel, ClockState, Command, CommandRefusal, Denial, Reply
 from storage import orders, outbox
 from storage.database import Transaction
 
@@ -34,23 +36,26 @@ class Orders:
     async def carry_out(self, command: CommandMessage) -> ReplyMessage:
         """Have the gate decide and move; the reply, which is in the outbox then. Raises Unusable, StorageFault."""
         request = self._request(command)
-        replies: list[ReplyMessage] = []
+        ended: list[tuple[ReplyMessage, Work]] = []
 
         def also(reason: Denial | None, actuated: Actuated | None) -> Work:
             reply = self._reply(command.command_id, reason, actuated)
-            replies.append(reply)
 
             async def work(transaction: Transaction) -> None:
                 await orders.remember(transaction, command.command_id, request.expires_at)
                 await outbox.reply(transaction, reply.payload())
 
+            ended.append((reply, work))
             return work
 
         answer = await self._gate.request(request, also=also)
         if answer is None:
             raise Unusable(CommandRefusal.REPEATED, "this command was carried out before")
-        await answer.stored
-        return replies[0]
+        await asyncio.wait([answer.stored])
+        ((reply, work),) = ended
+        if answer.stored.cancelled():  # the event was given up; the answer is not
+            await self._vault.commit(work)
+        return reply
 
     def _request(self, command: CommandMessage) -> Request:
         """What the gate is asked; raises Unusable where a command must not even be decided."""
@@ -61,7 +66,7 @@ class Orders:
         if command.device_id not in self._vault.devices:
             raise Unusable(CommandRefusal.UNKNOWN_DEVICE, f"this gateway has no device {command.device_id!r}")
         moment = self._clock.moment()
-        if moment.latest is None:
+        if moment.state is ClockState.UNKNOWN or moment.latest is None:
             raise Unusable(
                 CommandRefusal.CLOCK_UNKNOWN, "this gateway does not know the time, and so not how old this is"
             )

@@ -120,7 +120,6 @@ class Presence:
                 arrival.cancel()
                 change.cancel()
             self._changed.clear()
-            self.write_note(link)
             with contextlib.suppress(LinkDown):
                 await link.publish(self._topic, self.document().payload(), retain=True)
             await asyncio.sleep(AT_MOST_EVERY_S)
@@ -132,17 +131,23 @@ class Presence:
                 await link.publish(self._topic, self.document(online=False).payload(), retain=True)
 
     async def keep_note(self, link: Link) -> None:
-        """Write the note anew whenever it has changed, until cancelled: why there is no link must not wait for one."""
+        """Write the note anew whenever it has changed, until cancelled: why there is no link must not wait for one.
+
+        A card that hangs holds up the next note, and nobody else.
+        """
         while True:
-            self.write_note(link)
+            await asyncio.to_thread(self._leave, self._words(link))
             if self._last is not None and self._last.clock is not self._vault.clock.state():
                 self.changed()
             await asyncio.sleep(NOTE_EVERY_S)
 
     def write_note(self, link: Link) -> None:
         """Leave the link's status where `fluss-agent status` finds it; it is not worth a flush of the card."""
+        self._leave(self._words(link))
+
+    def _words(self, link: Link) -> dict[str, object]:
         status = link.status
-        note: dict[str, object] = {
+        return {
             "connected": status.connected,
             "since": status.since_ms,
             "lastError": status.last_error,
@@ -155,6 +160,8 @@ class Presence:
             "startedAt": self._started_at,
             "version": self._version,
         }
+
+    def _leave(self, note: dict[str, object]) -> None:
         if note == self._noted:
             return
         fresh = self._note.with_suffix(".new")

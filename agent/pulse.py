@@ -44,11 +44,10 @@ async def _pulse(
     epoch = secrets.token_hex(4)
     places = await database.transact(lambda store: enroll(store, epoch, [each.id for each in config.devices]))
     changed = asyncio.Event()
-    house = await gatehouse(
+    house = gatehouse(
         config=config,
         devices=[moves],
         places=places,
-        database=database,
         reader=reader,
         clock=clock,
         vault=Vault(database, reader, {}, clock, rng),

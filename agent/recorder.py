@@ -29,8 +29,8 @@ class _Entry:
 
     @property
     def owed(self) -> bool:
-        """Whether it does more than tell: a use of a code, or a command that must not be carried out again."""
-        return self.event is not None and self.work is not None
+        """Whether it does more than tell: the use of a code, a command that must not come twice, an acceptance."""
+        return self.work is not None
 
 
 class Recorder:
@@ -60,6 +60,10 @@ class Recorder:
             if await changes.accept(transaction, device, mobile, self._vault.now()):
                 log.info("user.accepted")
 
+        return self.do(work)
+
+    def do(self, work: Work) -> "asyncio.Future[None]":
+        """Do some work in a transaction of its turn; done when it is durable, cancelled if it is given up."""
         return self._put(None, work)
 
     async def run(self) -> None:

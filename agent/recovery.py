@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-import structlog
-
 from agent.intents import Intent
 from protocol.commands import ReplyError, ReplyMessage
 from protocol.events import Event
 from protocol.vocabulary import CommandRefusal, Reply
 from storage import codes, events, orders, outbox
 from storage.database import Reader, Transaction
-
-log = structlog.get_logger()
 
 _WORDS: Final = "the gateway stopped before it heard whether the gate had moved"
 
@@ -32,7 +28,6 @@ async def recover(transaction: Transaction, intents: Sequence[Intent], gateway_i
             await orders.remember(transaction, intent.command_id, intent.expires_at)
             await outbox.reply(transaction, _reply(intent.command_id, gateway_id, now))
     await events.record(transaction, [_event(intent) for intent in intents])
-    log.warning("events.recovered", events=len(intents))
 
 
 def _event(intent: Intent) -> Event:

@@ -1,14 +1,17 @@
 """What hardware says, made into requests at the gate; and the gate's answer, told to whoever asked."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 
+from agent.budget import Budget
 from agent.drivers.driver import Driver, Ears
-from agent.gate import Door, Gate, Request
+from agent.gate import Gate
 from agent.recorder import Recorder
+from agent.request import Door, Request
 from protocol.hardware import Asked
 from protocol.mobile import Numbers, Unusable
 from protocol.vocabulary import Denial
@@ -17,6 +20,11 @@ log = structlog.get_logger()
 
 AT_ONCE: Final = 64
 """Requests of one device that may be under way; whoever asks beyond that is told so."""
+
+DENIALS: Final = 1_000
+DENIALS_PER_S: Final = 1.0
+"""How many denied requests of one device are written down at once, and a second in the long run: one that has gone mad
+is told `busy` beyond that, and does not push everybody else out of the access log."""
 
 CLOSE_S: Final = 1.0
 """How long an opening that is under way may keep the daemon from leaving; its intent is on the card."""
@@ -34,6 +42,7 @@ class Threshold:
         recorder: Recorder,
         numbers: Numbers,
         changed: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._doors = doors
         self._drivers = drivers
@@ -41,6 +50,8 @@ class Threshold:
         self._recorder = recorder
         self._numbers = numbers
         self._changed = changed
+        self._monotonic = monotonic
+        self._denials = {device_id: Budget(DENIALS, DENIALS_PER_S) for device_id in doors}
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: dict[str, set[asyncio.Task[None]]] = {device_id: set() for device_id in doors}
 
@@ -66,7 +77,7 @@ class Threshold:
 
     def _asked(self, device_id: str, asked: Asked) -> None:
         serving = self._serving[device_id]
-        if self._tasks is None or len(serving) >= AT_ONCE:
+        if self._tasks is None or len(serving) >= AT_ONCE or self._denials[device_id].exhausted(self._monotonic()):
             self._drivers[device_id].refuse(asked.request_id, Denial.BUSY)
             return
         task = self._tasks.create_task(self._serve(device_id, asked), name="request")
@@ -76,7 +87,7 @@ class Threshold:
     async def _serve(self, device_id: str, asked: Asked) -> None:
         driver = self._drivers[device_id]
         request = Request(
-            device_id=asked.device_id if asked.device_id is not None else device_id,
+            device_id=device_id,
             request=asked.request_id,
             channel=asked.channel,
             action=asked.action,
@@ -87,17 +98,19 @@ class Threshold:
             note=asked.note,
             age_ms=asked.age_ms,
         )
-        if request.device_id != device_id:
-            log.warning("request.misdirected", device_id=device_id)
-            driver.refuse(asked.request_id, Denial.UNKNOWN_DEVICE)
-            return
 
         def granted() -> None:
             if self._doors[device_id].opens != device_id:
                 driver.grant(asked.request_id)
 
-        answer = await self._gate.request(request, granted=granted)
-        if answer is not None and answer.reason is not None:
+        if asked.device_id not in {None, device_id}:
+            answer = self._gate.turn_away(request, Denial.UNKNOWN_DEVICE)
+        elif (decided := await self._gate.request(request, granted=granted)) is not None:
+            answer = decided
+        else:
+            return
+        if answer.reason is not None:
+            self._denials[device_id].spend(self._monotonic())
             driver.refuse(asked.request_id, answer.reason)
 
     def _accepted(self, device_id: str, written: str) -> None:

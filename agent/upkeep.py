@@ -15,7 +15,9 @@ log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 30.0
 PRUNE_EVERY_S: Final = 3600.0
-PRUNE_AFTER_REPORTS: Final = 1_000
+PRUNE_AFTER: Final = 1_000
+"""Reports and events."""
+
 REPORTS_BYTES: Final = 64 << 20
 LEDGER_DAYS: Final = 400
 EVENTS: Final = 200_000
@@ -47,8 +49,8 @@ class Upkeep:
             try:
                 await self._expire()
                 await self._remind()
-                newest = outbox.position(self._vault.reader).newest
-                if loop.time() >= prune_at or newest - pruned_at > PRUNE_AFTER_REPORTS:
+                newest = outbox.position(self._vault.reader).newest + events.span(self._vault.reader).newest
+                if loop.time() >= prune_at or newest - pruned_at > PRUNE_AFTER:
                     prune_at, pruned_at = loop.time() + PRUNE_EVERY_S, newest
                     await self._prune()
                 wait_s = self._until_next()
@@ -63,15 +65,15 @@ class Upkeep:
 
     def _until_next(self) -> float:
         """Seconds until something is due."""
-        now = self._vault.now()
+        reader, silence = self._vault.reader, self._lists.incomplete_after_s * 1000
         due = [
-            changes.next_deadline(self._vault.reader),
-            replace.next_silence(self._vault.reader, self._lists.incomplete_after_s * 1000),
+            (changes.next_deadline(reader), self._vault.clock.past()),
+            (replace.next_silence(reader, silence), self._vault.now()),
         ]
-        return min([LOOK_EVERY_S, *(max(0.05, (at - now) / 1000) for at in due if at is not None)])
+        return min([LOOK_EVERY_S, *(max(0.05, (at - now) / 1000) for at, now in due if at is not None)])
 
     async def _expire(self) -> None:
-        now = self._vault.now()
+        now = self._vault.clock.past()
         deadline = changes.next_deadline(self._vault.reader)
         if deadline is None or deadline > now:
             return

@@ -36,6 +36,13 @@ class _Line(BaseModel):
         return orjson.dumps(self.model_dump(by_alias=True, exclude_none=True)) + b"\n"
 
 
+def _from_outside(channel: Channel) -> Channel:
+    """Only somebody at the gateway itself is `local`."""
+    if channel is Channel.LOCAL:
+        raise ValueError("no hardware is local")
+    return channel
+
+
 class Hello(_Line):
     """Hardware introduces itself: the first thing it says.
 
@@ -58,7 +65,7 @@ class Asked(_Line):
     """Whose gate is meant; a line speaks for one device, so another one here is a mistake of the hardware."""
     mobile: Annotated[str, StringConstraints(max_length=32)] | None = None
     code: Annotated[str, StringConstraints(max_length=16)] | None = None
-    channel: Channel
+    channel: Annotated[Channel, AfterValidator(_from_outside)]
     action: Action = Action.TRIGGER
     direction: Direction | None = None
     unit: _Short | None = None
@@ -121,7 +128,14 @@ _from_gateway: TypeAdapter[FromGateway] = TypeAdapter(Annotated[FromGateway, Dis
 
 
 class Garbled(Exception):
-    """A line that says nothing; the message tells why, and repeats nothing of it."""
+    """A line that says nothing; the message tells why, and repeats nothing of it.
+
+    `request_id` is that of a request whose rest cannot be read.
+    """
+
+    def __init__(self, why: str, request_id: str | None = None) -> None:
+        super().__init__(why)
+        self.request_id = request_id
 
 
 class Lines:
@@ -143,9 +157,7 @@ class Lines:
 
     def _begin(self, piece: bytes) -> None:
         self._passing = self._passing or len(self._begun) + len(piece) >= MAX_LINE
-        if self._passing:
-            self._begun.clear()
-        else:
+        if not self._passing:
             self._begun += piece
 
     def _end(self, piece: bytes) -> bytes | None:
@@ -161,7 +173,7 @@ def heard(line: bytes) -> FromHardware:
     try:
         return _from_hardware.validate_json(line)
     except ValidationError as invalid:
-        raise _garbled(invalid) from invalid
+        raise _garbled(invalid, _request_in(line)) from invalid
 
 
 def told(line: bytes) -> FromGateway:
@@ -172,7 +184,19 @@ def told(line: bytes) -> FromGateway:
         raise _garbled(invalid) from invalid
 
 
-def _garbled(invalid: ValidationError) -> Garbled:
+def _garbled(invalid: ValidationError, request_id: str | None = None) -> Garbled:
     first = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(map(str, first["loc"]))
-    return Garbled(f"{place}: {first['type']}" if place else first["type"])
+    return Garbled(f"{place}: {first['type']}" if place else first["type"], request_id)
+
+
+def _request_in(line: bytes) -> str | None:
+    """The id of a request that is out of form elsewhere: whoever asked can be told so."""
+    try:
+        message = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(message, dict) or message.get("type") != "request":
+        return None
+    request_id = message.get("requestId")
+    return request_id if isinstance(request_id, str) and 1 <= len(request_id) <= 64 else None

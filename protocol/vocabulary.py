@@ -226,4 +226,5 @@ class Denial(StrEnum):
     TOO_MANY_TRIES = "too_many_tries"
     STORAGE_FAULT = "storage_fault"
     UNKNOWN_DEVICE = "unknown_device"
+    MALFORMED = "malformed"
     BUSY = "busy"

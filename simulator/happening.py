@@ -75,6 +75,7 @@ _WORDS: Final = MappingProxyType(
         Denial.TOO_MANY_TRIES: "too many wrong codes",
         Denial.STORAGE_FAULT: "the gateway could not write it down",
         Denial.UNKNOWN_DEVICE: "not a device of this gateway",
+        Denial.MALFORMED: "the request is out of form",
         Denial.BUSY: "the gateway is busy",
     }
 )

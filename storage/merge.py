@@ -75,7 +75,7 @@ _CAUTIONED = {Caution.UNASSIGNED_RANGE: "mobile", Caution.OWNER_KEPT: "permissio
 _OWNER_KEPT = ((Caution.OWNER_KEPT, "an Owner is changed only by an item that names the permission itself"),)
 
 
-AT_ONCE: Final = 50
+AT_ONCE: Final = 25
 """How many people are decided in a row: a millisecond or two on a small board."""
 
 

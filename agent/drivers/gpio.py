@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -24,9 +25,17 @@ class Board:
     faults: tuple[type[Exception], ...]
 
 
-@cache
+_one_at_a_time = threading.Lock()
+
+
 def board() -> Board:
     """The board we run on: one for the whole process, as gpiozero's pins are. Takes up to a second. Raises Lost."""
+    with _one_at_a_time:  # two relays start at once, and the way to lgpio leads through another folder
+        return _board()
+
+
+@cache
+def _board() -> Board:
     try:
         # lgpio makes a pipe where the process stands, which often may not be written; once open, it needs no name.
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):

@@ -158,7 +158,7 @@ class Talk:
                 self._hear(line)
                 if self._dropped is not None:
                     raise self._dropped
-            await asyncio.sleep(self._pause_s(max(1, len(ended))))
+            await asyncio.sleep(self._pause_s(max(1, chunk.count(b"\n"))))
 
     def _hear(self, line: bytes | None) -> None:
         if line is None:
@@ -168,6 +168,8 @@ class Talk:
             message = heard(line)
         except Garbled as garbled:
             self._pass_over(str(garbled))
+            if garbled.request_id is not None and self._greeted:
+                self.tell(Refuse(request_id=garbled.request_id, reason=Denial.MALFORMED))
             return
         self._garbled_in_a_row = 0
         if isinstance(message, Hello):

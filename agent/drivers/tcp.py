@@ -22,9 +22,9 @@ async def dial(address: Tcp) -> Wire:
     try:
         async with asyncio.timeout(_DIAL_S):
             reader, writer = await asyncio.open_connection(address.host, address.port)
+        _tune(writer.get_extra_info("socket"))
     except (OSError, UnicodeError) as error:
         raise Lost(_failure(address, error)) from error
-    _tune(writer.get_extra_info("socket"))
     return reader, writer
 
 

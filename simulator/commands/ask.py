@@ -1,10 +1,9 @@
 """`fluss-simulator cloud report`, `confirm` and `acknowledge`: one command, its answer, and what it sets in motion."""
 
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 from rich.console import Console
-from rich.text import Text
 
 from protocol.vocabulary import Command, Verdict
 from simulator.commands import Where, target_options, timeout_option
@@ -12,6 +11,9 @@ from simulator.commands.asking import ask, ended
 from simulator.inquiry import Inquiry
 from simulator.messages import Receipt, Reply, State, Statuses
 from simulator.terminal import Column, Fit, coloured, make_console, print_table
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 @click.command()

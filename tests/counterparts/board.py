@@ -5,6 +5,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from tests.counterparts.waiting import until
 Message = dict[str, Any]
 Answer = Callable[[Message], Message | None]
 
+_PORT_TRIES = 5
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all
 
 
@@ -44,7 +46,7 @@ class Board:
         self.again: list[Message] = []
         self.heard: list[Message] = []
         """Everything, in the order it came, over all connections."""
-        self.port = free_port()
+        self.port = 0
         self._kind = kind
         self._server: asyncio.Server | None = None
         self._line: asyncio.StreamWriter | None = None
@@ -52,8 +54,12 @@ class Board:
         self._requests = count(1)
 
     async def __aenter__(self) -> Self:
-        await self.arrive()
-        return self
+        for port in [free_port() for _ in range(_PORT_TRIES)]:
+            with suppress(OSError):  # lost to somebody else since
+                self._server = await asyncio.start_server(self._serve, LOOPBACK, port)
+                self.port = port
+                return self
+        raise AssertionError("no port is free")
 
     async def __aexit__(self, *exc: object) -> None:
         self.leave()
@@ -64,10 +70,6 @@ class Board:
     def url(self) -> str:
         """The device as `driver` names it."""
         return f"tcp://{LOOPBACK}:{self.port}"
-
-    async def arrive(self) -> None:
-        """Be there to be dialled."""
-        self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port)
 
     def leave(self) -> None:
         """Be gone as without power: the line is reset, and nobody can dial."""

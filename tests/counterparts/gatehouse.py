@@ -1,8 +1,9 @@
 """One gate with everything behind it real (list, intents, recorder) and everything around it at the test's will."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from zoneinfo import ZoneInfo
 
 from agent.drivers.driver import Actuated, Offline
-from agent.gate import Answer, Door, Gate, Request
+from agent.gate import Gate
 from agent.intents import Intents, next_number
 from agent.recorder import Recorder
+from agent.recovery import recover, unrecorded
+from agent.request import Answer, Door, Request
 from agent.vault import Vault
 from protocol.events import Event
 from protocol.moment import Moment, exact
@@ -113,10 +116,15 @@ class Gatehouse:
             clock=clock,
             intents=self.intents,
             recorder=self.recorder,
-            handled=handled or [(intent.device_id, intent.request) for intent in known],
+            handled=handled or [intent.name_of_request for intent in known],
             next_intent=next_number(known, events.last_intent(self.store.reader)),
             monotonic=lambda: self.seconds,
         )
+        left = unrecorded(self.store.reader, known)
+        if left:
+            stored = self.recorder.do(lambda transaction: recover(transaction, left, "gw-1", self.clock.now()))
+            self.gate.owe(left, stored)
+        self.gate.settle(set(known) - set(left))
         self._recording = asyncio.create_task(self.recorder.run())
 
     async def stop(self) -> None:
@@ -125,8 +133,22 @@ class Gatehouse:
         await asyncio.wait([self._recording])
         self.intents.close()
 
+    async def crash(self) -> None:
+        """Everything that is not on the card is gone."""
+        self._recording.cancel()
+        await asyncio.wait([self._recording])
+        self.intents.close()
+
+    @asynccontextmanager
+    async def sick_store(self) -> AsyncIterator[None]:
+        """The store cannot be written meanwhile: another connection has locked it."""
+        with closing(sqlite3.connect(self.store.path)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+
     async def ask(self, mobile: object = None, **more: object) -> Answer | None:
-        """Somebody asks, and what became of it is stored."""
+        """Somebody asks, and what became of it is stored, unless `stored` is False."""
+        stored = more.pop("stored", True)
         self._number += 1
         fields: dict[str, Any] = {
             "device_id": GATE,
@@ -136,7 +158,7 @@ class Gatehouse:
             "mobile": int(str(mobile)) if mobile else None,
         }
         answer = await self.gate.request(Request(**(fields | more)))
-        if answer is not None:
+        if answer is not None and stored:
             await answer.stored
         return answer
 

@@ -1,5 +1,6 @@
 """A whole place: a gateway that runs, the boards at its gates, the cloud far away, and the people in between."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from tests.counterparts.board import Board, panel
 from tests.counterparts.cloud import GATE, PANEL, Cloud, Document, part
 from tests.counterparts.waiting import until
 
-LATER = 32_503_680_000_000  # the year 3000
+LATER = time.time_ns() // 1_000_000 + 3_600_000  # within the hour
 SIDE = "6543210987654321"
 
 
@@ -46,13 +47,12 @@ class Premises:
         """Have the cloud move a gate for somebody, and return the reply."""
         return await self.cloud.ask(command, **{"deviceId": device_id, "mobile": mobile, "expiresAt": LATER, **fields})
 
-    async def reached(self, *device_ids: str) -> None:
-        """Wait until the gateway says that it reaches these devices, all where none is named."""
-        wanted = set(device_ids or self.boards)
+    async def reached(self) -> None:
+        """Wait until the gateway has reached all its devices since its start: its log tells so before `state` does."""
         await until(
-            lambda: wanted <= {device_id for device_id, said in self.devices().items() if said["connected"]},
+            lambda: self.boards.keys() <= {each["device_id"] for each in self.agent.logged("device.connected")},
             within_s=20,
-            what=f"{wanted} connected",
+            what=f"all devices connected, in {self.agent.log_file}",
         )
 
     def devices(self) -> dict[str, Document]:

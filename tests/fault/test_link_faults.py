@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from agent.backoff import Pace
 from agent.link import Address, LinkDown, Tls
 from tests.counterparts.authority import Authority
-from tests.counterparts.links import STATE, error_of, new_link, running
+from tests.counterparts.links import INVITES, STATE, error_of, new_link, running
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.ports import LOOPBACK, free_port
 from tests.counterparts.proxy import Proxy
@@ -160,7 +160,7 @@ async def test_flood_is_left_in_the_network_and_lost_nothing_of(version: Version
         received = 0
         async with asyncio.timeout(20):
             while received < count:
-                for delivery in await link.receive(10, 8 << 20):
+                for delivery in await link.receive(INVITES, 10, 8 << 20):
                     received += 1
                     assert delivery.payload is not None
                     assert int.from_bytes(delivery.payload[:2], "big") == received
@@ -181,7 +181,7 @@ async def test_topic_that_is_no_text_is_acknowledged_and_ignored(version: Versio
             acknowledged.append(body)
 
     async with scripted(send, version) as address, running(new_link(address)) as link:
-        [delivery] = await link.receive(10, 1 << 20)
+        [delivery] = await link.receive(INVITES, 10, 1 << 20)
         assert delivery.payload == b"part"
         await until(lambda: acknowledged == [b"\0\1"])
         delivery.acknowledge()
@@ -204,7 +204,7 @@ async def test_messages_in_one_tls_record_all_arrive_at_once(authority: Authorit
         got: list[bytes | None] = []
         async with asyncio.timeout(0.8):
             while len(got) < 6:
-                got += [delivery.payload for delivery in await link.receive(10, 1 << 20)]
+                got += [delivery.payload for delivery in await link.receive(INVITES, 10, 1 << 20)]
         assert got == [b"1", b"2", b"3", b"4", b"5", b"6"]
 
 

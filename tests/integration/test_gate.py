@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.driver import Actuated
-from agent.gate import IN_HAND, Answer
-from agent.intents import Intents
+from agent.gate import IN_HAND, REPEATED_S
+from agent.intents import SLOTS, Intents
+from agent.request import Answer, Request
 from protocol.vocabulary import Action, Channel, ClockState, Denial, Direction, Position
 from storage import codes
 from tests.counterparts.gatehouse import Gatehouse, gatehouse
@@ -277,3 +278,49 @@ async def test_list_that_cannot_be_read_opens_for_nobody_and_says_so(house: Gate
     away.rename(house.home / "gateway.db")
     assert reason(await asking) is Denial.STORAGE_FAULT
     assert reason(await house.ask(DAVID)) is None
+
+
+async def test_hardware_that_counts_anew_locks_nobody_out(house: Gatehouse) -> None:
+    """Said again within half a minute it is the same request; later it is another one."""
+    assert reason(await house.ask(DAVID, request="1")) is None
+    house.seconds += REPEATED_S - 1
+    assert await house.ask(DAVID, request="1") is None
+    house.seconds += 1
+    assert reason(await house.ask(DAVID, request="1")) is None
+    assert reason(await house.ask(DAVID, request="c1", command_id="c1", channel=Channel.WIFI)) is None
+    house.seconds += 365 * 86_400
+    assert await house.ask(DAVID, request="c1", command_id="c1", channel=Channel.WIFI) is None, "a command never"
+    assert len(house.gate_motor.told) == 3
+
+
+async def test_use_of_a_code_outlives_a_store_that_cannot_be_written(coded: Gatehouse) -> None:
+    """However many people come in meanwhile, its slot is not given away; after a crash it is still known."""
+    entry = {"direction": Direction.ENTRY}
+    async with coded.sick_store():
+        assert await dial(coded, "4821", stored=False, **entry) is None
+        for _ in range(SLOTS + 5):
+            assert reason(await coded.ask(DAVID, stored=False)) is None
+        await coded.crash()
+    await coded.start()
+    assert await dial(coded, "4821", **entry) is Denial.CODE_SPENT
+
+
+async def test_more_that_is_owed_than_the_card_can_note_is_refused(house: Gatehouse) -> None:
+    async with house.sick_store():
+        for number in range(SLOTS):
+            answer = await house.ask(DAVID, stored=False, command_id=f"c{number}", channel=Channel.WIFI)
+            assert reason(answer) is None
+        answer = await house.ask(DAVID, stored=False, command_id="too many", channel=Channel.WIFI)
+        assert reason(answer) is Denial.STORAGE_FAULT
+        assert reason(await house.ask(DAVID, stored=False)) is None, "a resident at the gate gets in"
+    await house.recorder.drain(5)
+    assert reason(await house.ask(DAVID, command_id="now again", channel=Channel.WIFI)) is None
+
+
+async def test_request_that_should_not_have_come_here_is_in_the_log(house: Gatehouse) -> None:
+    answer = house.gate.turn_away(
+        Request(GATE, "astray", Channel.BLUETOOTH, Action.TRIGGER, int(DAVID)), Denial.UNKNOWN_DEVICE
+    )
+    await answer.stored
+    assert [(event.reason, event.mobile) for event in house.log()] == [(Denial.UNKNOWN_DEVICE, int(DAVID))]
+    assert house.gate_motor.told == []

@@ -17,7 +17,7 @@ MESSAGES: st.SearchStrategy[FromHardware] = st.one_of(
         device_id=st.none() | IDS,
         mobile=st.none() | st.text("+0123456789", max_size=32),
         code=st.none() | st.text("0123456789", max_size=16),
-        channel=st.sampled_from(Channel),
+        channel=st.sampled_from([channel for channel in Channel if channel is not Channel.LOCAL]),
         action=st.sampled_from(Action),
         direction=st.none() | st.sampled_from(Direction),
         unit=st.none() | IDS,

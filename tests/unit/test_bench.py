@@ -15,7 +15,7 @@ from agent import bench
 from agent.bench import Bench, Deaf, Pulsed, ask
 from agent.clock import uptime_ms
 from agent.drivers.driver import Actuated
-from agent.gate import Answer
+from agent.request import Answer
 from protocol.vocabulary import Denial
 from tests.counterparts.waiting import until
 

@@ -270,9 +270,9 @@ async def test_relay_has_nobody_to_answer(pins: MockFactory) -> None:
 
 @pytest.fixture
 def fresh_board() -> Iterator[None]:
-    chip.board.cache_clear()
+    chip._board.cache_clear()
     yield
-    chip.board.cache_clear()
+    chip._board.cache_clear()
 
 
 @pytest.mark.usefixtures("fresh_board")

@@ -150,7 +150,7 @@ async def test_turn_comes_when_everything_before_is_acknowledged() -> None:
     await asyncio.sleep(0)
     assert not turn.done(), "the first one is not acknowledged"
     part.acknowledge()
-    await turn
+    assert await turn
     command.acknowledge()
     assert box.sent == [1, 2, 3]
 
@@ -162,10 +162,10 @@ async def test_nobody_waits_for_a_turn_on_a_connection_that_has_ended() -> None:
     await asyncio.sleep(0)
 
     box.inbox.close()
-    await turn
+    assert not await turn
 
 
 async def test_qos_0_waits_for_no_turn() -> None:
     box = Box()
     box.bring(1)
-    await box.bring(0).turn()
+    assert await box.bring(0).turn()

@@ -47,7 +47,7 @@ class Line:
         self.brought: asyncio.Queue[Delivery] = asyncio.Queue()
 
     async def receive(self, topic: str, most: int, most_bytes: int) -> list[Delivery]:
-        assert topic == TOPIC
+        assert (topic, most > 0, most_bytes > 0) == (TOPIC, True, True)
         return [await self.brought.get()]
 
     async def connect(self) -> None:

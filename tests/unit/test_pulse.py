@@ -30,10 +30,10 @@ async def test_resident_who_asks_as_the_test_ends_is_not_forgotten(
 ) -> None:
     write = Intents._write
 
-    def slowly(intents: Intents, intent: Intent) -> None:
+    def slowly(intents: Intents, intent: Intent, slot: int) -> None:
         if intent.mobile is not None:
             time.sleep(0.5)
-        write(intents, intent)
+        write(intents, intent, slot)
 
     monkeypatch.setattr(Intents, "_write", slowly)
     async with Board(GATE) as board:
