@@ -88,6 +88,8 @@ class Intents:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="intents")
         self._owed: dict[int, int] = {}
         """Slots that must not be taken, by the number of the intent in them."""
+        self._latest = 0
+        """The slot taken last."""
 
     def read(self) -> list[Intent]:
         """What the file holds, oldest first; a slot that cannot be read holds nothing. Raises OSError."""
@@ -95,14 +97,15 @@ class Intents:
             content = self._path.read_bytes()
         except FileNotFoundError:
             return []
-        found = []
+        found: list[tuple[Intent, int]] = []
         for slot in range(min(SLOTS, len(content) // SLOT_BYTES)):
             intent = _unpacked(content[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES])
             if intent is not None:
-                found.append(intent)
-                if intent.owed:
-                    self._owed[intent.number] = slot
-        return sorted(found, key=lambda intent: intent.number)
+                found.append((intent, slot))
+        found.sort(key=lambda each: each[0].number)
+        self._owed = {intent.number: slot for intent, slot in found if intent.owed}
+        self._latest = found[-1][1] if found else 0
+        return [intent for intent, _ in found]
 
     def settle(self, number: int) -> None:
         """The store knows what this intent owed: its slot is free."""
@@ -111,10 +114,11 @@ class Intents:
     async def write(self, intent: Intent) -> None:
         """Have it on the card; raises IntentFault."""
         taken = set(self._owed.values())
-        turns = ((intent.number + step) % SLOTS for step in range(SLOTS))
+        turns = ((self._latest + step) % SLOTS for step in range(1, SLOTS + 1))
         slot = next((slot for slot in turns if slot not in taken), None)
         if slot is None:
             raise IntentFault(f"{self._path}: every slot is owed to the store, which cannot be written")
+        self._latest = slot
         if intent.owed:
             self._owed[intent.number] = slot
         task = asyncio.get_running_loop().run_in_executor(self._thread, self._write, intent, slot)

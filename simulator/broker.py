@@ -4,9 +4,10 @@ It speaks MQTT 3.1.1 only, keeps sessions and retained messages in memory, and f
 answer. So it shows that a gateway works, never that nothing is lost: that takes a real broker.
 """
 
+import asyncio
 import logging
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig
@@ -18,6 +19,9 @@ from simulator import exits
 from simulator.exits import Failure
 
 HOST = "127.0.0.1"
+
+_STOP_AGAIN_S: Final = 0.2
+_STOP_TRIES: Final = 25
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,16 @@ class BenchBroker:
         return f"mqtt://{self.host}:{self.port}"
 
     async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen, after a stop on the same port again. Raises PortTaken."""
         # What amqtt has to say is about packets; what matters of it is raised here or seen by its clients.
         logging.getLogger("amqtt").setLevel(logging.CRITICAL)
         broker = Broker(
@@ -71,10 +85,28 @@ class BenchBroker:
         (listening,) = broker._servers["default"].instance.sockets  # noqa: SLF001 -- the only way to learn a free port
         self.port = listening.getsockname()[1]
         self._broker = broker
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._broker is not None, "it was entered"
-        await self._broker.shutdown()
+    async def stop(self) -> None:
+        """Hang up on everybody, and forget what was kept for them; nothing where it does not run."""
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            await _shut_down(broker)
+
+
+async def _shut_down(broker: Broker) -> None:
+    stopping = asyncio.ensure_future(broker.shutdown())
+    for _ in range(_STOP_TRIES):
+        done, _ = await asyncio.wait((stopping,), timeout=_STOP_AGAIN_S)
+        if done:
+            stopping.result()
+            return
+        _cancel_again()
+    stopping.cancel()  # it listens no more, and whoever still hangs on ends with this process
+    await asyncio.wait((stopping,))
+
+
+def _cancel_again() -> None:
+    """Before Python 3.12 `asyncio.wait_for` can lose a cancellation, and amqtt would wait for a reader for ever."""
+    for task in asyncio.all_tasks():
+        if task.cancelling() and getattr(task.get_coro(), "__qualname__", "") == "ProtocolHandler._reader_loop":
+            task.cancel()

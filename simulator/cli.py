@@ -9,7 +9,7 @@ import click
 
 from simulator import exits, version
 
-_COMMANDS: Final = ("demo", "broker", "cloud")
+_COMMANDS: Final = ("demo", "scenario", "broker", "hardware", "cloud")
 """Each is the `command` of the module with its name in `simulator.commands`."""
 
 
@@ -39,7 +39,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
 )
 def cli() -> None:
-    """The other side of a gateway, for benches and tests: a broker, and the office that imports lists."""
+    """The other side of a gateway, for benches and tests: a broker, the gates, and the office that imports lists."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

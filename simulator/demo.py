@@ -9,63 +9,36 @@ from rich.console import Console
 from rich.text import Text
 
 from protocol.vocabulary import Outcome, Permission
-from simulator import exits
 from simulator.access import describe
 from simulator.address import Address
 from simulator.batching import Offer
 from simulator.broker import BenchBroker
+from simulator.cloud import Cloud
 from simulator.contacts import read_contacts
-from simulator.exits import Failure
+from simulator.doorstep import GATE, PANEL, ZONE, DemoFailed
+from simulator.ending import Ending, heading
+from simulator.gate import Gate
 from simulator.gateway import Gateway
 from simulator.messages import State
+from simulator.office import Office
 from simulator.outcome import outcome_lines, print_outcome, summary
+from simulator.panel import Panel
 from simulator.preview import print_preview
 from simulator.roster import Roster, merged
 from simulator.sending import deliver, print_afterword
+from simulator.site import Site
 from simulator.terminal import print_lines
 from simulator.tracking import Tracker
 
 GATEWAY: Final = "gw-demo"
-GATE, INTERCOM = "1234567890123456", "482913"
-DEVICES: Final = {GATE: "Main gate", INTERCOM: "Entrance panel"}
+DEVICES: Final = {GATE: "Main gate", PANEL: "Entrance panel"}
 SAMPLE: Final = "residents.csv"
 
 _HAVE_THE_APP: Final = 16
+_TRAVEL_S: Final = 0.04
+"""From closed to open, and how long it stays so: nobody waits at this gate."""
+
 _PATIENCE_S: Final = 10.0
-_CONFIGURATION: Final = """\
-gateway_id = "{gateway}"
-state_dir = "{state_dir}"
-default_region = "ZA"
-
-[mqtt]
-host = "{broker.host}"
-port = {broker.port}
-protocol = "3.1.1"
-
-[clock]
-trust = "system"
-
-[[devices]]
-id = "{gate}"
-name = "Main gate"
-kind = "fluss+"
-timezone = "Africa/Johannesburg"
-driver = "none"
-
-[[devices]]
-id = "{intercom}"
-name = "Entrance panel"
-kind = "intercom"
-timezone = "Africa/Johannesburg"
-opens = "{gate}"
-driver = "none"
-"""
-
-
-class DemoFailed(Failure):
-    """What was shown is not what should have happened."""
-
-    exit_code = exits.BUG
 
 
 async def run_demo(console: Console, home: Path) -> None:
@@ -78,21 +51,26 @@ async def run_demo(console: Console, home: Path) -> None:
     )
     async with BenchBroker() as broker:
         address = Address(broker.host, broker.port, protocol="3.1.1")
-        config = home / "gateway.toml"
-        config.write_text(
-            _CONFIGURATION.format(
-                gateway=GATEWAY, state_dir=home / "state", broker=broker, gate=GATE, intercom=INTERCOM
-            )
-        )
-        async with Gateway(config, home / "gateway.log", address, GATEWAY) as gateway:
-            _heading(console, 1, "A broker and a gateway")
-            _, seconds = await gateway.start()
-            print_lines(
-                console,
-                f"The broker is in this process, at {broker.url}. The gateway is fluss-agent, a process of its own"
-                f" (pid {gateway.pid}), online after {seconds:.1f} s with a Fluss+ and an intercom.",
-            )
-            await _Story(console, address, gateway).tell()
+        devices = [
+            Gate(GATE, name=DEVICES[GATE], travel_s=_TRAVEL_S, auto_close_s=_TRAVEL_S),
+            Panel(PANEL, name=DEVICES[PANEL]),
+        ]
+        async with Site(devices, zone=ZONE.key, opens={PANEL: GATE}) as site:
+            config = home / "gateway.toml"
+            config.write_text(site.configuration(GATEWAY, home / "state", address), "utf-8")
+            async with (
+                Cloud(address, GATEWAY) as cloud,
+                Gateway(config, home / "gateway.log", address, GATEWAY) as gateway,
+            ):
+                heading(console, 1, "A broker and a gateway")
+                _, seconds = await gateway.start()
+                print_lines(
+                    console,
+                    f"The broker is in this process, at {broker.url}. The gateway is fluss-agent, a process of its own"
+                    f" (pid {gateway.pid}), online after {seconds:.1f} s with a Fluss+ and an intercom.",
+                )
+                await _Story(console, address, gateway).tell()
+                await Ending(console, broker, gateway, site, cloud, Office(address, GATEWAY, cloud)).tell()
 
 
 class _Story:
@@ -100,12 +78,12 @@ class _Story:
         self._console = console
         self._address = address
         self._gateway = gateway
-        self._offer = Offer((GATE, INTERCOM), Permission.ALWAYS)
+        self._offer = Offer((GATE, PANEL), Permission.ALWAYS)
 
     async def tell(self) -> None:
         roster = self._preview()
 
-        _heading(self._console, 3, "The import")
+        heading(self._console, 3, "The import")
         print_lines(
             self._console,
             f"To both devices, with permission {describe(self._offer, None)}. Whoever has the app may open at once"
@@ -117,12 +95,12 @@ class _Story:
         print_outcome(self._console, roster, outcome_lines(roster, tracker), DEVICES, whole=True)
         print_afterword(self._console, tracker, roster, DEVICES)
 
-        _heading(self._console, 4, "The list as the gateway now holds it")
+        heading(self._console, 4, "The list as the gateway now holds it")
         print_lines(self._console, Text(f"$ fluss-agent users --device {GATE}", style="dim"))
         self._console.file.flush()
         await self._gateway.show("users", "--device", GATE)
 
-        _heading(self._console, 5, "The same list again")
+        heading(self._console, 5, "The same list again")
         again = await self._deliver(roster)
         lines = outcome_lines(roster, again)
         print_lines(self._console, summary(lines, len(DEVICES)))
@@ -130,11 +108,11 @@ class _Story:
             raise DemoFailed("the second import should have changed nothing")
         print_lines(self._console, "Nothing changed: an import can be repeated without thinking about it.")
 
-        _heading(self._console, 6, "A restart")
+        heading(self._console, 6, "A restart")
         await self._restart(again)
 
     def _preview(self) -> Roster:
-        _heading(self._console, 2, "The list as it is understood")
+        heading(self._console, 2, "The list as it is understood")
         sample = resources.files("simulator").joinpath("samples", SAMPLE).read_bytes()
         contacts = read_contacts(sample, source=SAMPLE, region="ZA")
         roster = merged([contacts])
@@ -160,18 +138,6 @@ class _Story:
         if [device.digest for device in before.devices] != [device.digest for device in after.devices]:
             raise DemoFailed("the list is not what it was before the restart")
         print_lines(self._console, "The list is intact.")
-        self._console.print()
-        print_lines(
-            self._console,
-            "That was the main job. With a list, a broker and a gateway of your own:"
-            " fluss-simulator cloud invite --help",
-        )
-
-
-def _heading(console: Console, number: int, words: str) -> None:
-    console.print()
-    console.print(Text(f"{number}  {words}", style="bold"))
-    console.print()
 
 
 def _lists(before: State, after: State) -> Sequence[str]:

@@ -4,9 +4,9 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import simulator
 from protocol.topics import Topics
@@ -19,6 +19,8 @@ from simulator.messages import Message, State
 START_S: Final = 15.0
 STOP_S: Final = 6.0
 _TAIL: Final = 20
+
+T = TypeVar("T")
 
 
 class GatewayDied(Failure):
@@ -40,13 +42,24 @@ def agent_environment() -> dict[str, str]:
 
 
 class Gateway:
-    """One gateway with its configuration file, started and stopped as often as wanted; it ends with the context."""
+    """One gateway with its configuration file, started and stopped as often as wanted; it ends with the context.
 
-    def __init__(self, config: Path, log: Path, address: Address, gateway_id: str) -> None:
+    `address` is where we hear what it says. `environment` is set on top of our own while it runs.
+    """
+
+    def __init__(
+        self,
+        config: Path,
+        log: Path,
+        address: Address,
+        gateway_id: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._config = config
         self._log = log
         self._address = address
         self._topics = Topics(gateway_id, address.prefix)
+        self._environment = environment or {}
         self._process: asyncio.subprocess.Process | None = None
         self._session: str | None = None
 
@@ -54,7 +67,7 @@ class Gateway:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self.running:
             await self.stop()
 
     @property
@@ -63,9 +76,20 @@ class Gateway:
         assert self._process is not None, "not started"
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.returncode is None
+
     async def start(self) -> tuple[State, float]:
         """Start it; its first word, and after how many seconds that came. Raises GatewayDied, Unreachable."""
         began = time.monotonic()
+        state = await self.start_until(self.state(lambda state: state.online and state.session != self._session))
+        self._session = state.session
+        return state, time.monotonic() - began
+
+    async def start_until(self, ready: Awaitable[T]) -> T:
+        """Start it, and wait for something that shows that it works. Raises GatewayDied, and what `ready` raises."""
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *agent_command(),
@@ -75,23 +99,21 @@ class Gateway:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=agent_environment(),
+                env={**agent_environment(), **self._environment},
                 start_new_session=True,  # Ctrl-C is for us, and we end it in order
             )
-        ended = asyncio.create_task(self._process.wait())
-        online = asyncio.create_task(self.state(lambda state: state.online and state.session != self._session))
+        ended = asyncio.ensure_future(self._process.wait())
+        awaited = asyncio.ensure_future(ready)
         try:
-            await asyncio.wait((ended, online), timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
-            if not online.done():
+            await asyncio.wait((ended, awaited), timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
+            if not awaited.done():
                 why = f"ended with exit code {self._process.returncode}" if ended.done() else "says nothing"
                 raise GatewayDied(f"the gateway {why}. Its log, {self._log}:\n{self._tail()}")
-            state = await online
+            return await awaited
         finally:
             ended.cancel()
-            online.cancel()
-            await asyncio.gather(ended, online, return_exceptions=True)
-        self._session = state.session
-        return state, time.monotonic() - began
+            awaited.cancel()
+            await asyncio.gather(ended, awaited, return_exceptions=True)
 
     async def state(self, wanted: Callable[[State], bool]) -> State:
         """The first state it publishes, or has published, that is wanted. Raises Unreachable."""
@@ -119,20 +141,35 @@ class Gateway:
             code = await self._process.wait()
         return code, time.monotonic() - began
 
-    async def show(self, *words: str) -> None:
-        """Run one of its commands, such as `users`, on our own terminal. Raises GatewayDied where it fails."""
+    async def kill(self) -> int:
+        """SIGKILL, as a power cut ends it; the process id it had."""
+        assert self._process is not None, "not started"
+        self._process.kill()
+        await self._process.wait()
+        return self._process.pid
+
+    async def show(self, *words: str, code: int = 0) -> None:
+        """Run one of its commands, such as `users`, on our own terminal. Raises GatewayDied if it ends otherwise."""
+        await self._run(words, None, code)
+
+    async def read(self, *words: str) -> bytes:
+        """What one of its commands writes to its standard output. Raises GatewayDied where it fails."""
+        return await self._run(words, asyncio.subprocess.PIPE, 0)
+
+    async def _run(self, words: tuple[str, ...], output: int | None, code: int) -> bytes:
         command = [*agent_command(), *words, "--config", str(self._config)]
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, env=agent_environment()
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, env=agent_environment()
         )
         try:
-            code = await process.wait()
+            written, _ = await process.communicate()
         except asyncio.CancelledError:
             process.kill()
             await process.wait()
             raise
-        if code:
-            raise GatewayDied(f"fluss-agent {' '.join(words)} ended with exit code {code}")
+        if process.returncode != code:
+            raise GatewayDied(f"fluss-agent {' '.join(words)} ended with exit code {process.returncode}")
+        return written or b""
 
     def _tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-_TAIL:])

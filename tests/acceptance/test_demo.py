@@ -29,6 +29,26 @@ def demo(*words: str, home: Path, **environ: str) -> "subprocess.CompletedProces
     return subprocess.run([*DEMO, *words], capture_output=True, text=True, check=False, timeout=60, env=env, cwd="/")
 
 
+OTHERS = [
+    ("A stranger", "Bluetooth", "denied", "unknown_user"),
+    ("Maria Tshabalala", "Bluetooth", "denied", "outside_schedule"),
+    ("Gladys Mahlangu", "Bluetooth", "allowed", None),
+    ("Riaan Venter", "Bluetooth", "denied", "not_yet_valid"),
+    ("Anika Steyn", "Bluetooth", "allowed", None),
+]
+
+
+def cells(chapter: str, columns: int) -> list[list[str]]:
+    """The table of a chapter, headings first."""
+    return [line.split("\t") for line in chapter.splitlines() if line.count("\t") == columns - 1]
+
+
+def reason(decision: str, why: str) -> tuple[str, str | None]:
+    """A decision, and the wire's own word of why."""
+    found = re.search(r"\((\w+)\)$", why)
+    return decision, found[1] if found else None
+
+
 def environment(home: Path) -> dict[str, str]:
     """Its temporary folder is where a test can look."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(home)}
@@ -59,23 +79,52 @@ def test_demo_tells_the_whole_story_and_ends_by_itself(tmp_path: Path) -> None:
         "The list as the gateway now holds it",
         "The same list again",
         "A restart",
+        "At the gate",
+        "With the broker stopped",
+        "Why somebody stays outside",
     ]
-    preview, imported, held, again, restart = [story.split(f"\n{heading}\n")[1] for heading in headings[1:]]
+    chapters = re.split(r"^\d  .+\n", story, flags=re.MULTILINE)
+    preview, imported, held, again, restart, at_the_gate, without_broker, why = chapters[2:]
     people = [line for line in SAMPLE.read_text("utf-8").splitlines() if re.match('[^"]*,', line)]
     assert len(people) > 40
     assert "0 82 000 01 17\t+27820000117" in preview
-    table = [line.split("\t") for line in imported.split("\n4  ")[0].splitlines() if line.count("\t") == 5]
+    table = cells(imported, 6)
     assert table[0] == ["Row", "Name", "Number", "Outcome", "Status", "Reason"]
     assert len(table) == 1 + 52, "everybody, once"
     assert {row[3] for row in table[1:]} == {"added", "rejected"}
     assert {row[4] for row in table[1:]} == {"Active", "Pending", ""}
     assert all(row[5] for row in table if row[3] == "rejected")
-    users = [line for line in held.split("\n5  ")[0].splitlines() if line.startswith("Main gate\t")]
+    users = [line for line in held.splitlines() if line.startswith("Main gate\t")]
     assert len(users) == 45
     assert "90 unchanged, 14 rejected" in again
     assert "exit code 0" in restart
     assert restart.count("as before") == 2
     assert "The list is intact." in restart
+    came = cells(at_the_gate, 5)
+    assert came[0] == ["Who", "What they are", "How", "Decision", "Why"]
+    assert [(row[0], row[2], *reason(row[3], row[4])) for row in came[1:]] == [
+        ("David Mokoena", "Bluetooth", "allowed", None),
+        ("Zanele Sithole", "Bluetooth", "denied", "not_accepted"),
+        ("Zanele Sithole", "Bluetooth", "allowed", None),
+        *OTHERS,
+        ("Elmarie Brand", "Wi-Fi", "denied", "wifi_not_allowed"),
+        ("Sipho Khumalo", "Wi-Fi", "allowed", None),
+        ("Thandeka Zulu", "intercom", "allowed", None),
+        ("Bheki, courier", "keypad", "allowed", None),
+        ("Bheki, courier", "keypad", "allowed", None),
+        ("Bheki, courier", "keypad", "denied", "code_spent"),
+    ]
+    assert "The gate opened 8 times, once for each; 6 times it stayed shut." in at_the_gate
+    visits, arrivals = without_broker.split("The broker is back.")
+    residents = [("David Mokoena", "Bluetooth", "allowed", None), ("Zanele Sithole", "Bluetooth", "allowed", None)]
+    assert [(row[0], row[2], *reason(row[3], row[4])) for row in cells(visits, 5)[1:]] == [*residents, *OTHERS]
+    late = cells(arrivals, 5)
+    assert late[0] == ["Happened", "Reached the cloud", "Who", "Decision", "Why"]
+    assert [reason(row[3], row[4]) for row in late[1:]] == [each[2:] for each in (*residents, *OTHERS)]
+    assert [row[0] for row in late[1:]] == sorted(row[0] for row in late[1:])
+    assert re.search(r"^person\tMaria Tshabalala, \+27820000202, Active$", why, re.MULTILINE)
+    assert re.search(r"^decision\tdenied: outside_schedule$", why, re.MULTILINE)
+    assert re.search(r"^because\tRepeat: .* opens next on ", why, re.MULTILINE)
     assert "\x1b" not in story, "plain in a pipe"
     assert list(tmp_path.iterdir()) == [], "nothing of it stays"
 
@@ -85,10 +134,16 @@ def test_demo_fits_the_terminal(tmp_path: Path, columns: int) -> None:
     with Terminal(columns, DEMO, environment(tmp_path)) as terminal:
         assert terminal.ends() == exits.OK, terminal.lines[-20:]
         shown = terminal.lines
-    ours = shown[: next(number for number, line in enumerate(shown) if line.startswith("4  "))]
+    chapters = {line[0]: number for number, line in enumerate(shown) if re.match(r"\d  ", line)}
+    ours = [*shown[: chapters["4"]], *shown[chapters["5"] :]]
     assert max(map(cell_len, ours)) <= columns
     assert any(re.match(r" *2 +David Mokoena +\+27820000101 +added +Active", line) for line in ours)
     assert any("98/98" in line for line in ours), "the progress"
+    assert any(re.match(r"Gladys Mahlangu +cleaner, in time +Bluetooth +allowed$", line) for line in ours)
+    assert any(
+        re.match(r"Maria Tshabalala +cleaner, too early +Bluetooth +denied +outside their hours$", line)
+        for line in ours
+    )
 
 
 @pytest.mark.parametrize("ends_with", [signal.SIGINT, signal.SIGTERM])
@@ -117,7 +172,7 @@ def test_kept_demo_can_be_looked_at(tmp_path: Path) -> None:
         timeout=30,
         env=environment(tmp_path),
     )
-    assert len(json.loads(users.stdout)) == 90
+    assert len(json.loads(users.stdout)) == 95
     again = demo("--keep", str(kept), home=tmp_path)
     assert (again.returncode, "is not empty: name a new directory" in again.stderr) == (exits.USAGE, True)
 

@@ -1,41 +1,22 @@
 """A sick disk, a line that breaks, an end in the middle: residents get in, and what counts once is not done twice."""
 
 import asyncio
-import json
-import os
 import sqlite3
 import subprocess
-import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent import exits
-from agent import intents as intents_module
-from agent.drivers.driver import Actuated
-from agent.intents import Intents
-from agent.orders import Orders
 from agent.recorder import MOST_WAITING
-from agent.recovery import unrecorded
-from agent.request import Answer, Request
-from agent.request import Answer, Request
-from protocol.commands import Unusable, decode_command
-from protocol.mobile import Numbers
-from protocol.vocabulary import Action, Channel, Denial, Direction, Reply
-from storage import codes
-from storage.database import StorageFault
 from tests.counterparts.agent import strace
 from tests.counterparts.board import Board, Message, moves, says_nothing
 from tests.counterparts.cloud import GATE, PANEL, Document, mobile, people
-from tests.counterparts.gatehouse import Gatehouse, gatehouse
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.premises import LATER, SIDE, Premises, premises
 from tests.counterparts.waiting import until
-from tests.oracle.histories import HOUR, NOON
-from tests.oracle.parts import DAVID, THANDI, ZOE, part, person
 
 
 @pytest.fixture
@@ -43,13 +24,6 @@ async def place(mosquitto: Mosquitto, tmp_path: Path) -> AsyncIterator[Premises]
     """Two residents, the second still to accept."""
     async with premises(tmp_path, mosquitto.port) as opened:
         await opened.invite(*people([1], accepted=True), *people([2]), deviceIds=[GATE, SIDE])
-        yield opened
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Gatehouse]:
-    async with gatehouse(tmp_path) as opened:
-        await opened.store.receive([part("b1", 1, person(accepted=True), person(THANDI, "Thandi"))], NOON)
         yield opened
 
 
@@ -238,106 +212,3 @@ async def test_intents_that_cannot_be_read_are_named_and_keep_no_resident_outsid
     assert await place.gate.ask(mobile(1)) == "actuate"
     assert (await place.order("trigger", mobile(1)))["error"]["code"] == "storage_fault"
     assert [each["actuated"] for each in await place.events(3)] == [True, True, None]
-
-
-def reason(answer: Answer | None) -> Denial | None:
-    assert answer is not None
-    return answer.reason
-
-
-async def test_intent_that_lands_after_all_belongs_to_the_denial(
-    house: Gatehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A card that hangs for seconds takes what it was given in the end: after a crash that is no opening."""
-    monkeypatch.setattr(intents_module, "WRITE_S", 0.02)
-    hangs, sync = threading.Event(), os.fdatasync
-
-    def hang(file: int) -> None:
-        hangs.wait(10)
-        sync(file)
-
-    monkeypatch.setattr(os, "fdatasync", hang)
-    assert reason(await house.ask(DAVID, command_id="c1")) is Denial.STORAGE_FAULT
-    hangs.set()
-    await until(lambda: Intents(house.home / "intents").read())
-    assert unrecorded(house.store.reader, Intents(house.home / "intents").read()) == []
-
-
-async def test_hardware_and_cloud_may_number_alike(house: Gatehouse) -> None:
-    """Boards count from one, and so may a cloud: neither is taken for a repetition of the other."""
-    command = {"channel": Channel.WIFI, "command_id": "1", "request": "1"}
-    assert reason(await house.ask(DAVID, request="1")) is None
-    assert reason(await house.ask(DAVID, **command)) is None
-    assert await house.ask(DAVID, **command) is None
-    assert await house.ask(DAVID, request="1") is None
-    assert len({name for name, _ in house.gate_motor.told}) == 2
-
-
-async def test_command_that_was_denied_is_not_decided_again_while_its_answer_waits_for_the_disk(
-    house: Gatehouse,
-) -> None:
-    """The broker sends it again with the next connection, and by then the gate might be back."""
-    house.gate_motor.connected = False
-    with locked(house.store.path):
-        first = asyncio.create_task(house.ask(DAVID, command_id="c1", request="c1"))
-        await asyncio.sleep(0)
-        house.gate_motor.connected = True
-        assert await house.ask(DAVID, command_id="c1", request="c1") is None
-    assert reason(await first) is Denial.DEVICE_OFFLINE
-    assert house.gate_motor.told == []
-
-
-async def test_command_that_waited_for_a_sick_disk_is_too_late_in_the_end(house: Gatehouse) -> None:
-    clock: Any = house.clock
-    orders = Orders("gw-1", house.vault, clock, house.gate, Numbers("ZA"))
-    ends = {"expiresAt": NOON + 1_000, "issuedAt": NOON}
-    asked = {"commandId": "c1", "gatewayId": "gw-1", "command": "trigger", "deviceId": GATE, "mobile": DAVID, **ends}
-    command = decode_command(json.dumps(asked).encode(), "gw-1")
-    house.store.reader.close()
-    away = house.store.path.rename(house.home / "away")
-    with pytest.raises(StorageFault):
-        await orders.carry_out(command)
-    away.rename(house.store.path)
-    house.clock.at = NOON + 1_000
-    with pytest.raises(Unusable, match="came after its expiresAt"):
-        await orders.carry_out(command)
-    house.clock.at = NOON + 999
-    assert (await orders.carry_out(command)).outcome is Reply.DONE
-    assert len(house.gate_motor.told) == 1
-
-
-async def test_use_that_opened_nothing_is_free_again_before_that_is_stored(house: Gatehouse) -> None:
-    await house.store.database.transact(
-        lambda transaction: codes.issue(
-            transaction,
-            house.store.devices[PANEL].number,
-            digits="4821",
-            name="Plumber",
-            mobile=int(ZOE),
-            made_at=NOON,
-            expires_at=NOON + HOUR,
-            entry=GATE,
-            exit=GATE,
-        )
-    )
-
-    async def dialled(request: str) -> Denial | None:
-        keypad = {"channel": Channel.KEYPAD, "action": Action.TRIGGER, "direction": Direction.ENTRY}
-        return reason(await house.gate.request(Request(PANEL, request, code="4821", **keypad)))  # type: ignore[arg-type]  # as named
-
-    with locked(house.store.path):
-        house.gate_motor.answer = Actuated(False, "motor blocked")
-        assert await dialled("one") is None
-        house.gate_motor.answer = Actuated(True)
-        assert await dialled("two") is None
-        assert await dialled("three") is Denial.CODE_SPENT
-
-
-async def test_acceptance_counts_before_it_is_stored_and_no_longer_than_that(house: Gatehouse) -> None:
-    stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    house.gate.accepted(GATE, int(THANDI), stored)
-    assert reason(await house.ask(THANDI)) is None
-    assert reason(await house.ask(THANDI, device_id=PANEL, channel=Channel.INTERCOM)) is Denial.UNKNOWN_USER
-    stored.cancel()
-    await asyncio.sleep(0)
-    assert reason(await house.ask(THANDI)) is Denial.NOT_ACCEPTED

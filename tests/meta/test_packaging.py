@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from tests.meta.tree import PACKAGES, ROOT, package_files
 
-KINDS_OF_FILE = {".py", ".typed", ".sql", ".csv"}
+KINDS_OF_FILE = {".py", ".typed", ".sql", ".csv", ".toml"}
 
 
 def pins(lock: str) -> dict[str, str]:
