@@ -352,13 +352,15 @@ class Gate:
         use = way.use if way else None
         spent = use if actuated and actuated.ok is not False else None
 
+        beside = also(end.reason, actuated) if also else None  # made once: a sick disk has the rest tried again
+
         async def work(transaction: Transaction) -> None:
             if spent is not None:
                 await codes.use(transaction, spent.code.number, spent.direction, moment.best)
-            if also is not None:
-                await also(end.reason, actuated)(transaction)
+            if beside is not None:
+                await beside(transaction)
 
-        stored = self._recorder.add(event, work if spent or also else None)
+        stored = self._recorder.add(event, work if spent or beside else None)
         if spent is not None:
             self._settle_use((spent.code.number, spent.direction), stored)
         elif use is not None:  # one that opened nothing is given back at once

@@ -50,6 +50,7 @@ class StoryClock:
             "FAKETIME_TIMESTAMP_FILE": str(file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else a thread that waits for the interpreter asks without pause
             "TZ": "UTC",  # in which the library reads the file
         }
         self.now = now

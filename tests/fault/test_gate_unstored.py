@@ -145,6 +145,28 @@ async def test_command_whose_event_is_given_up_is_answered_all_the_same(house: G
         await orders.carry_out(command("c1"))
 
 
+async def test_command_that_the_disk_takes_at_the_second_try_is_answered_once(house: Gatehouse, orders: Orders) -> None:
+    """The disk fails when the command has been written, and before that is durable."""
+    failed = 0
+
+    async def full(_: Transaction) -> None:
+        nonlocal failed
+        failed += 1
+        if failed == 1:
+            raise StorageFault("no space left")
+
+    async with house.sick_store():
+        first = house.recorder.do(nothing)
+        await until(lambda: house.vault.fault)
+        ordered = asyncio.create_task(orders.carry_out(command("c1")))
+        await until(lambda: house.gate_motor.told)
+        last = house.recorder.do(full)
+    assert (await ordered).outcome is Reply.DONE
+    await asyncio.gather(first, last)
+    assert failed == 2
+    assert len(outbox.replies(house.store.reader, 10)) == 1
+
+
 async def test_use_that_opened_nothing_is_free_again_at_once(house: Gatehouse) -> None:
     async with house.sick_store():
         house.gate_motor.answer = Actuated(False, "motor blocked")
