@@ -67,6 +67,7 @@ class Presence:
         self._topic = topic
         self._note = note
         self._changed = asyncio.Event()
+        self._noteworthy = asyncio.Event()
         self._last: StateDocument | None = None
         self._noted: dict[str, object] = {}
 
@@ -120,6 +121,7 @@ class Presence:
                 arrival.cancel()
                 change.cancel()
             self._changed.clear()
+            self._noteworthy.set()
             with contextlib.suppress(LinkDown):
                 await link.publish(self._topic, self.document().payload(), retain=True)
             await asyncio.sleep(AT_MOST_EVERY_S)
@@ -136,10 +138,12 @@ class Presence:
         A card that hangs holds up the next note, and nobody else.
         """
         while True:
+            self._noteworthy.clear()
             await asyncio.to_thread(self._leave, self._words(link))
             if self._last is not None and self._last.clock is not self._vault.clock.state():
                 self.changed()
-            await asyncio.sleep(NOTE_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._noteworthy.wait(), NOTE_EVERY_S)
 
     def write_note(self, link: Link) -> None:
         """Leave the link's status where `fluss-agent status` finds it; it is not worth a flush of the card."""

@@ -145,10 +145,11 @@ class Cloud:
             if time.monotonic() < self._heard_at + PATIENCE_S:
                 continue
             self._heard_at = time.monotonic()
+            if self.state is None or not self.state.online:
+                continue
             for what, first, last in self.missing():
-                epoch = self.state.epoch if self.state else None
-                fields = {"epoch": epoch, f"from{what}": first, f"through{what}": last}
-                await line.send_command(command(self._gateway_id, Command.REPORT, **fields))
+                gap = {f"from{what}": first, f"through{what}": last}
+                await line.send_command(command(self._gateway_id, Command.REPORT, epoch=self.state.epoch, **gap))
 
     def _hear(self, message: Message) -> None:
         self._heard_at = time.monotonic()

@@ -63,8 +63,7 @@ class Daybook:
         self.entries.append(entry)
         self._turn_to(entry.step.at)
         if entry.step.note:
-            note = Text(f"{shown(entry.step.note)}", style="italic")
-            print_lines(self.console, Text(f"{entry.step.at:%H:%M}  ", style="dim") + note)
+            self._note(f"{entry.step.at:%H:%M}", shown(entry.step.note))
         if not isinstance(entry.step.deed, Remark):
             self._write(self._cells(entry))
 
@@ -96,6 +95,14 @@ class Daybook:
         print_lines(self.console, Text(f"{at:%A} {at.day} {at:%B %Y}, {self.scenario.zone}", style="bold"))
         if self.console.is_terminal:
             self.console.print()
+
+    def _note(self, time: str, words: str) -> None:
+        if not self.console.is_terminal:
+            self.console.file.write(f"{time}  {words}\n")
+            return
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_row(Text(time, style="dim"), Text(words, style="italic"))
+        self.console.print(table)
 
     def _cells(self, entry: Entry) -> list[Text]:
         deed, own = entry.step.deed, not self.console.is_terminal

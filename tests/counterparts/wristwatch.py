@@ -16,6 +16,7 @@ class Wristwatch:
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else a thread that waits for the interpreter asks without pause
         }
 
     def set(self, moment: str) -> None:
