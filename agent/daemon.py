@@ -47,7 +47,7 @@ from storage.store import enroll
 
 log = structlog.get_logger()
 
-SWITCH_S: Final = 0.0005
+SWITCH_S: Final = 0.0001
 """How long one thread may keep the interpreter from another: the gate is answered while a list is written."""
 
 LEAVE_S: Final = 4.5
