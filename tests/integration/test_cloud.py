@@ -51,6 +51,10 @@ class Watched:
         async with asyncio.timeout(50):
             return await self.delivery.run()
 
+    def is_taken(self) -> bool:
+        """Whether the broker has acknowledged every part."""
+        return self.delivery.tracker is not None and not self.delivery.tracker._unsent()
+
     def told(self, words: str) -> bool:
         return any(words in notice for notice in self.notices)
 
@@ -300,7 +304,7 @@ async def test_what_was_said_while_we_were_away_is_asked_for_at_once(
         played.deaf = 1
         watched = Watched(replace(address, port=proxy.port), 3)
         delivering = asyncio.create_task(watched.run())
-        await until(lambda: played.parts)
+        await until(lambda: bool(played.parts) and watched.is_taken(), what="the broker's word that it has the part")
         proxy.cut(refuse=True)
         await until(lambda: watched.told("Trying again"))
         await played.hear(played.parts[0])
