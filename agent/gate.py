@@ -226,7 +226,7 @@ class Gate:
             return _Denied(_Person(request.mobile), Denial.UNKNOWN_DEVICE)
         if request.age_ms > STALE_MS:
             return _Denied(_Person(request.mobile), Denial.STALE_COMMAND)
-        if request.code is not None:
+        if request.code is not None and request.channel is Channel.KEYPAD:
             return self._may_by_code(door, request.code, request.direction, moment)
         if request.mobile is None:
             return _Denied(_Person(None), Denial.UNKNOWN_USER)

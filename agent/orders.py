@@ -12,8 +12,7 @@ from agent.recorder import Work
 from agent.request import Request
 from agent.vault import Vault
 from protocol.commands import CommandMessage, ReplyError, ReplyMessage, Unusable
-from protocol.mobile import Numbers
-from protocol.mobile import Unusable as NoNumber
+from protocol.mobile import Numbers, usable
 from protocol.vocabulary import Action, Channel, ClockState, Command, CommandRefusal, Denial, Reply
 from storage import orders, outbox
 from storage.database import Transaction
@@ -74,13 +73,12 @@ class Orders:
             raise Unusable(CommandRefusal.EXPIRED, "the command came after its expiresAt")
         if orders.seen(self._vault.reader, command.command_id):
             raise Unusable(CommandRefusal.REPEATED, "this command was carried out before")
-        number = self._numbers.read(command.mobile)
         return Request(
             device_id=command.device_id,
             request=command.command_id,
             channel=Channel.WIFI,
             action=ACTIONS[command.command],
-            mobile=None if isinstance(number, NoNumber) else number if isinstance(number, int) else number.e164,
+            mobile=usable(self._numbers.read(command.mobile)),
             note=command.note,
             command_id=command.command_id,
             expires_at=command.expires_at,

@@ -13,7 +13,7 @@ from agent.gate import Gate
 from agent.recorder import Recorder
 from agent.request import Door, Request
 from protocol.hardware import Asked
-from protocol.mobile import Numbers, Unusable
+from protocol.mobile import Numbers, usable
 from protocol.vocabulary import Denial
 
 log = structlog.get_logger()
@@ -121,9 +121,4 @@ class Threshold:
         self._gate.accepted(device_id, mobile, self._recorder.accept(self._doors[device_id].device, mobile))
 
     def _mobile(self, written: str | None) -> int | None:
-        if written is None:
-            return None
-        reading = self._numbers.read(written)
-        if isinstance(reading, Unusable):
-            return None
-        return reading if isinstance(reading, int) else reading.e164
+        return None if written is None else usable(self._numbers.read(written))

@@ -8,6 +8,7 @@ import structlog
 from agent.config import Config
 from agent.intake import Intake
 from agent.vault import Vault
+from protocol.vocabulary import ClockState
 from storage import changes, codes, events, ledger, orders, outbox, replace
 from storage.database import StorageFault, Transaction
 
@@ -95,8 +96,9 @@ class Upkeep:
         log.warning("batch.incomplete", batches=await self._vault.commit(work))
 
     async def _prune(self) -> None:
-        """Forget what is old. By age only by a time that is confirmed: a clock gone wrong must not wipe anything."""
-        today = self._vault.clock.certain() or 0
+        """Forget what is old. By age only while the clock is synchronised, and by a time that is confirmed."""
+        clock = self._vault.clock
+        today = (clock.certain() or 0) if clock.state() is ClockState.SYNCED else 0
 
         async def work(transaction: Transaction) -> dict[str, int]:
             return {

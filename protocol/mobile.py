@@ -135,6 +135,17 @@ class Numbers:
         return Unusable(f"{quoted} is not a number {where}")
 
 
+def usable(reading: Reading) -> int | None:
+    """The E.164 digits that were read, assigned or not; None where it was no number."""
+    match reading:
+        case Unassigned():
+            return reading.e164
+        case Unusable():
+            return None
+        case _:
+            return reading
+
+
 def e164(digits: int) -> str:
     """The digits with the plus sign in front."""
     return f"+{digits}"

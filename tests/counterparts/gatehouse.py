@@ -49,6 +49,9 @@ class HandClock:
     def state(self) -> ClockState:
         return self.moment().state
 
+    def certain(self) -> int | None:
+        return self.at if self.known else None
+
 
 @dataclass
 class Motor:

@@ -1,7 +1,7 @@
 """Decide, actuate, record: the gate with a real list, a real file of intents and a motor that is watched."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from agent.intents import SLOTS, Intents
 from agent.request import Answer, Request
 from protocol.vocabulary import Action, Channel, ClockState, Denial, Direction, Position
 from storage import codes
+from storage.database import Reader, Rows, StorageFault
 from tests.counterparts.gatehouse import Gatehouse, gatehouse
 from tests.counterparts.waiting import until
 from tests.oracle.histories import GATE, HOUR, NOON, PANEL
@@ -265,6 +266,12 @@ async def test_code_whose_use_cannot_be_noted_opens_nothing(coded: Gatehouse) ->
     assert await dial(coded, "4821", direction=Direction.ENTRY) is None
 
 
+@pytest.mark.parametrize("channel", [each for each in Channel if each is not Channel.KEYPAD])
+async def test_code_counts_at_the_keypad_alone(coded: Gatehouse, channel: Channel) -> None:
+    assert reason(await coded.ask(code="4821", device_id=PANEL, channel=channel)) is Denial.UNKNOWN_USER
+    assert await dial(coded, "4821", direction=Direction.ENTRY) is None, "and it is as good as before"
+
+
 async def test_unknown_clock_stops_codes(coded: Gatehouse) -> None:
     coded.clock.known = False
     assert await dial(coded, "4821") is Denial.CLOCK_UNKNOWN
@@ -324,3 +331,15 @@ async def test_request_that_should_not_have_come_here_is_in_the_log(house: Gateh
     await answer.stored
     assert [(event.reason, event.mobile) for event in house.log()] == [(Denial.UNKNOWN_DEVICE, int(DAVID))]
     assert house.gate_motor.told == []
+
+
+async def test_list_that_cannot_be_read_once_is_read_again(house: Gatehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch, faults = Reader.fetch, [StorageFault("disk I/O error")]
+
+    def unlucky(reader: Reader, sql: str, parameters: Sequence[object] = ()) -> Rows:
+        if faults:
+            raise faults.pop()
+        return fetch(reader, sql, parameters)
+
+    monkeypatch.setattr(Reader, "fetch", unlucky)
+    assert reason(await house.ask(DAVID)) is None

@@ -16,7 +16,6 @@ from simulator.happening import What
 from simulator.hardware import Hardware
 from simulator.motor import Motion
 from simulator.panel import Panel
-from simulator.people import NEVER, Person, invited
 from simulator.wire import Wire, listening, pseudo_terminal
 from tests.counterparts.dialler import Dialler
 from tests.counterparts.waiting import until
@@ -249,7 +248,7 @@ async def test_panel_asks_for_a_unit_and_by_code_and_opens_nothing_itself() -> N
         assert (asked.channel, asked.unit, asked.code) == (Channel.INTERCOM, "Flat 4", None)
         gateway.grant(asked.request_id)
         assert (await asking).allowed
-        asking = asyncio.create_task(panel.key_in("4821", Direction.EXIT))
+        asking = asyncio.create_task(panel.ask(code="4821", direction=Direction.EXIT))
         asked = await gateway.hears(Asked)
         assert (asked.channel, asked.code, asked.direction, asked.mobile) == ("keypad", "4821", "exit", None)
         gateway.refuse(asked.request_id, "wrong_code")
@@ -259,35 +258,9 @@ async def test_panel_asks_for_a_unit_and_by_code_and_opens_nothing_itself() -> N
         assert (did.ok, did.error) == (False, "an intercom opens nothing itself")
 
 
-async def test_people_take_up_their_invitation_now_later_or_never() -> None:
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
+async def test_invitation_is_taken_up_where_a_gateway_hears_it() -> None:
     gate = Gate(GATE)
     async with dialled(gate) as gateway:
-        assert await Person("Now", DAVID).take_up(gate, sleep=sleep)
+        assert await gate.accept(DAVID)
         assert (await gateway.hears(Accepted)).mobile == DAVID
-        assert await Person("Later", "+27831112222", 90.0).take_up(gate, sleep=sleep)
-        assert (await gateway.hears(Accepted)).mobile == "+27831112222"
-        assert not await Person("Never", "+27831113333", NEVER).take_up(gate, sleep=sleep)
-        walking = asyncio.create_task(Person("Now", DAVID).walk_up(gate, Channel.WIFI))
-        asked = await gateway.hears(Asked)
-        assert (asked.mobile, asked.channel) == (DAVID, Channel.WIFI)
-        await gateway.did(asked.request_id)
-        assert (await walking).allowed
-    assert slept == [0.0, 90.0]
     assert not await gate.accept(DAVID, patience_s=0.01), "nobody was there to be told"
-
-
-def test_same_seed_makes_the_same_people() -> None:
-    names = [(f"R {number}", f"+2782000{number:04}") for number in range(300)]
-    people = list(invited(names, Random(1), within_s=10))
-    assert people == list(invited(names, Random(1), within_s=10))
-    assert [(person.name, person.mobile) for person in people] == names
-    at_once = [person for person in people if person.takes_up_s == 0]
-    never = [person for person in people if person.takes_up_s is NEVER]
-    assert 150 < len(at_once) < 210
-    assert 10 < len(never) < 60
-    assert all(person.takes_up_s is None or 0 <= person.takes_up_s <= 10 for person in people)

@@ -82,6 +82,14 @@ async def over_tcp(tmp_path: Path) -> AsyncIterator[Wired]:
         yield ends
 
 
+async def test_request_out_of_form_is_refused_and_goes_no_further(both: Wired) -> None:
+    both.end.request("r1", ageMs=-1)
+    assert await both.end.hears() == {"type": "refuse", "requestId": "r1", "reason": "malformed"}
+    both.end.request("r2")
+    await until(lambda: both.heard.asked)
+    assert [asked.request_id for asked in both.heard.asked] == ["r2"]
+
+
 async def test_request_is_asked_and_refused(both: Wired) -> None:
     both.end.request("r1", action="open", direction="entry", ageMs=12, unit="4b", note="parcel")
     await until(lambda: both.heard.asked)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -340,3 +341,21 @@ def test_real_chip_leaves_no_trace_where_the_process_stands(tmp_path: Path) -> N
     assert "Raspberry Pi" in board or "does not open" in board
     assert place == f"{tmp_path} []"
     assert not answer.stderr
+
+
+def test_two_relays_that_start_at_once_ask_for_the_board_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way to lgpio leads through another folder, which is the whole process's."""
+    inside, most = 0, 0
+
+    def slowly() -> chip.Board:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.05)
+        inside -= 1
+        return chip.Board(None, ())
+
+    monkeypatch.setattr(chip, "_board", slowly)
+    with ThreadPoolExecutor(3) as threads:
+        assert len(list(threads.map(lambda _: chip.board(), range(3)))) == 3
+    assert most == 1

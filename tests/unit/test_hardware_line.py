@@ -126,3 +126,28 @@ def test_long_line_is_passed_over_without_being_held() -> None:
 
 def test_blank_lines_are_nothing() -> None:
     assert Lines().cut(b"\n\r\n  \n1\r\n\n") == [b"1\r"]
+
+
+def test_no_hardware_is_local() -> None:
+    """That is what the installer's own pulse is recorded as."""
+    with pytest.raises(Garbled, match="channel") as garbled:
+        heard(b'{"type":"request","requestId":"r1","mobile":"+27824511234","channel":"local"}')
+    assert garbled.value.request_id == "r1"
+
+
+@pytest.mark.parametrize(
+    ("line", "request_id"),
+    [
+        (b'{"type":"request","requestId":"r1","channel":"bluetooth","ageMs":-1}', "r1"),
+        (b'{"type":"request","requestId":"r1"}', "r1"),
+        (b'{"type":"request","requestId":7,"channel":"bluetooth"}', None),
+        (b'{"type":"request","requestId":"","channel":"bluetooth"}', None),
+        (b'{"type":"position","requestId":"r1","value":"Ajar"}', None),
+        (b'["request"]', None),
+        (b"not json", None),
+    ],
+)
+def test_request_out_of_form_can_be_answered_where_its_id_is_there(line: bytes, request_id: str | None) -> None:
+    with pytest.raises(Garbled) as garbled:
+        heard(line)
+    assert garbled.value.request_id == request_id
