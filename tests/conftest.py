@@ -54,7 +54,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was not tested is said once for each reason, and not passed over; and how often something was killed."""
+    """What was not tested is said once for each reason, and not passed over; and what was tried how often."""
     reasons = Counter(
         report.longrepr[2].removeprefix("Skipped: ")
         for report in terminalreporter.getreports("skipped")
@@ -65,6 +65,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     noted = [noted for report in terminalreporter.getreports("passed") for noted in report.user_properties]
     if kills := sum(count for name, count in noted if name == "kills" and isinstance(count, int)):
         terminalreporter.write_line(f"{kills} times killed with signal 9: nothing lost, nothing with a second effect")
+    tried: Counter[str] = Counter()
+    for name, count in noted:
+        if name.startswith("tried:") and isinstance(count, int):
+            tried[name.removeprefix("tried:")] += count
+    if tried:
+        said = ", ".join(f"{count:,} {what}" for what, count in sorted(tried.items()))
+        terminalreporter.write_line(f"Tried, and held: {said}")
 
 
 def pytest_unconfigure() -> None:
