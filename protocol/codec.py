@@ -44,6 +44,8 @@ class Part:
     payload_sha256: str
     content: bytes
     """SHA-256 over what the part says, `issuedAt`, `expiresAt` and its place in the batch aside."""
+    signer: str | None = None
+    """The thumbprint of the key that signed it; None where nobody has to."""
 
 
 @dataclass(frozen=True, slots=True)

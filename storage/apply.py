@@ -26,6 +26,7 @@ from storage.replace import Guard, finish
 
 T = TypeVar("T")
 
+_SPOKEN = "UPDATE devices SET revision = ?, revised_by = ? WHERE device = ?"
 _ADD = """
 INSERT INTO additions VALUES (?, ?, ?) ON CONFLICT (batch, device) DO UPDATE SET added = added + excluded.added
 """
@@ -114,7 +115,8 @@ async def _settle(
                     view.device.number, batch.number, batch.revision, _body(roll), roll.part.invited_by
                 )
                 results = await _unhurried(merge(view, roll, origin, now))
-                view.revision = max(view.revision, batch.revision)
+                if batch.revision > view.revision:
+                    view.revision, view.signer = batch.revision, batch.signer
                 if batch.mode is Mode.REPLACE:
                     spared += _spared(view, batch, roll, results)
                     view.added[batch.number] = view.added.get(batch.number, 0) + _growth(results)
@@ -162,7 +164,7 @@ async def _look(
     views: dict[str, View] = {}
     standing = {
         number: (revision, replaced)
-        for number, revision, replaced in await transaction.fetch("SELECT device, revision, replaced FROM devices")
+        for number, revision, replaced in await transaction.fetch("SELECT device, revision, replaced FROM lists")
     }
     replace = next((batch for _, batch in admitted if batch.mode is Mode.REPLACE), None)
     for device_id in dict.fromkeys(device_id for roll, _ in admitted for device_id in roll.part.device_ids):
@@ -214,9 +216,8 @@ async def _write(transaction: Transaction, view: View, origins: Origins) -> None
             moves += _move(view, origins, number, mobiles)
     await userlist.put(transaction, view.written.values(), view.known)
     await userlist.move(transaction, device, moves)
-    await transaction.execute(
-        "UPDATE devices SET revision = max(revision, ?) WHERE device = ?", (view.revision, device)
-    )
+    if view.signer is not None:
+        await transaction.execute(_SPOKEN, (view.revision, view.signer, device))
     await transaction.many(_ADD, [(batch, device, added) for batch, added in view.added.items()])
 
 

@@ -3,6 +3,7 @@
 from protocol.lifecycle import expiry_reason
 from protocol.reports import Run
 from protocol.vocabulary import Outcome, Reason, Status
+from storage import seals
 from storage.database import Reader, Transaction
 from storage.origins import Origins
 from storage.outbox import Desk
@@ -11,13 +12,20 @@ _DUE = """
 SELECT device, device_id, mobile, origin, status, accepted, ends_at, deadline
 FROM users INDEXED BY users_deadline JOIN devices USING (device) WHERE deadline <= ? LIMIT ?
 """
-_EXPIRE = "UPDATE users SET status = 'Expired', deadline = NULL, changed_at = ? WHERE device = ? AND mobile = ?"
+_EXPIRE = f"""
+UPDATE users SET status = 'Expired', deadline = NULL, changed_at = ?, seal = resealed(seal, seal({seals.USER}),
+    seal({seals.changed(seals.USER, status="'Expired'", deadline="NULL")}))
+WHERE device = ? AND mobile = ?
+"""
 _PENDING = """
 SELECT origin, device_id FROM users JOIN devices USING (device)
 WHERE device = ? AND mobile = ? AND status = 'Pending' AND coalesce(deadline > ?, 1)
 """
-_ACCEPT = """
-UPDATE users SET status = 'Active', accepted = 1, deadline = ends_at, changed_at = ? WHERE device = ? AND mobile = ?
+_ACCEPT = f"""
+UPDATE users SET status = 'Active', accepted = 1, deadline = ends_at, changed_at = ?,
+    seal = resealed(seal, seal({seals.USER}),
+        seal({seals.changed(seals.USER, status="'Active'", accepted="1", deadline="ends_at")}))
+WHERE device = ? AND mobile = ?
 """
 MOST_AT_ONCE = 20_000
 

@@ -4,28 +4,41 @@ from typing import Final
 
 from protocol.codes import OneTimeCode
 from protocol.vocabulary import Direction
-from storage.database import Reader, Transaction
+from storage import seals
+from storage.database import Damaged, Reader, Transaction
 
 _COLUMNS: Final = "device_id, digits, name, mobile, made_at, expires_at, entry, exit"
 _LIVE: Final = f"""
-SELECT code, {_COLUMNS}, entered_at, left_at FROM codes JOIN devices USING (device) WHERE device_id = ? ORDER BY code
+SELECT code, {_COLUMNS}, entered_at, left_at, device, codes.seal FROM codes JOIN devices USING (device)
+WHERE device_id = ? ORDER BY code
 """
 _ISSUE: Final = f"""
 INSERT INTO codes ({_COLUMNS.replace("device_id", "device")}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 RETURNING code, (SELECT device_id FROM devices WHERE devices.device = codes.device)
 """
+_SEAL: Final = f"UPDATE codes SET seal = seal({seals.CODE}) WHERE code = ?"
 _USE: Final = {
-    Direction.ENTRY: "UPDATE codes SET entered_at = ? WHERE code = ? AND entered_at IS NULL",
-    Direction.EXIT: "UPDATE codes SET left_at = ? WHERE code = ? AND left_at IS NULL",
+    direction: f"""
+    UPDATE codes SET {column} = ?1, seal = resealed(seal, seal({seals.CODE}),
+        seal({seals.changed(seals.CODE, **{column: "?1"})}))
+    WHERE code = ?2 AND {column} IS NULL
+    """
+    for direction, column in ((Direction.ENTRY, "entered_at"), (Direction.EXIT, "left_at"))
 }
 
 
 def live(reader: Reader, device_id: str) -> list[OneTimeCode]:
     """The codes of an intercom, oldest first: spent ones too, and expired ones that are still to be purged.
 
-    Raises StorageFault.
+    Raises StorageFault, and Damaged where a row is not what was written.
     """
-    return [OneTimeCode(*row) for row in reader.fetch(_LIVE, (device_id,))]
+    found = []
+    for *row, device, stored in reader.fetch(_LIVE, (device_id,)):
+        number, _, *said = row
+        if not seals.intact((number, device, *said), stored):
+            raise Damaged(f"a one-time code of device {device_id} is not what was written")
+        found.append(OneTimeCode(*row))
+    return found
 
 
 async def issue(
@@ -43,6 +56,7 @@ async def issue(
     """Store a new code of an intercom (its number in the store); times are epoch milliseconds."""
     row = (digits, name, mobile, made_at, expires_at, entry, exit)
     ((number, device_id),) = await transaction.fetch(_ISSUE, (device, *row))
+    await transaction.execute(_SEAL, (number,))
     return OneTimeCode(number, device_id, *row)
 
 

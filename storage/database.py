@@ -16,6 +16,8 @@ from typing import Any, Self, TypeAlias, TypeVar
 import aiosqlite
 import structlog
 
+from storage.seals import resealed, seal
+
 log = structlog.get_logger()
 
 CACHE_KIB = 8_192
@@ -35,6 +37,10 @@ T = TypeVar("T")
 
 class StorageFault(Exception):
     """The store could not do it: disk full, I/O error, locked or read-only. Nothing of the transaction happened."""
+
+
+class Damaged(StorageFault):
+    """What is read is not what was written: the file is not to be believed, and asking again does not cure it."""
 
 
 class SchemaFault(Exception):
@@ -148,6 +154,8 @@ class Database:
                 "secure_delete=ON",
             ):
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
+            for function, arguments in ((seal, -1), (resealed, 3)):
+                await connection.create_function(function.__name__, arguments, function, deterministic=True)
             await self._migrate(connection)
         except BaseException:
             await connection.close()

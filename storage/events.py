@@ -11,7 +11,7 @@ import orjson
 
 from protocol.events import Event
 from protocol.vocabulary import Action, Channel, ClockState, Denial
-from storage import outbox
+from storage import outbox, places
 from storage.database import Reader, Transaction
 from storage.outbox import Resend
 
@@ -64,7 +64,7 @@ async def record(transaction: Transaction, happened: Sequence[Event]) -> int:
     if happened:
         # An intent may outlive the store that knew its device.
         devices = sorted({event.device_id for event in happened})
-        await transaction.many("INSERT OR IGNORE INTO devices (device_id) VALUES (?)", [(each,) for each in devices])
+        await places.given(transaction, devices)
         await transaction.many(_INSERT, [_row(number, event) for number, event in enumerate(happened, newest + 1)])
     return int(newest) + len(happened)
 

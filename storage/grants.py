@@ -8,12 +8,10 @@ import orjson
 from protocol.access import Grant
 from protocol.terms import NO_TERMS, Terms
 from protocol.vocabulary import Permission, Status
-from storage.database import Reader
+from storage import seals
+from storage.database import Damaged, Reader
 
-_LISTED: Final = """
-SELECT status, permission, starts_at, ends_at, schedule, wifi, units, deadline, name FROM users
-WHERE device = ? AND mobile = ?
-"""
+_LISTED: Final = f"SELECT {seals.USER}, seal FROM users WHERE device = ? AND mobile = ?"
 _PROVENANCE: Final = """
 SELECT batch_id, revision, invited_by, changed_at, touched_at
 FROM users JOIN origins USING (origin) JOIN batches USING (batch) WHERE users.device = ? AND mobile = ?
@@ -44,12 +42,15 @@ class Provenance:
 def listed(reader: Reader, device: int, mobile: int) -> Listed | None:
     """What the list of a device (its number) says of a mobile (E.164 digits); None for someone it never heard of.
 
-    Raises StorageFault.
+    Raises StorageFault, and Damaged where the row is not what was written.
     """
     rows = reader.fetch(_LISTED, (device, mobile))
     if not rows:
         return None
-    ((status, permission, starts_at, ends_at, schedule, wifi, units, deadline, name),) = rows
+    ((*said, stored),) = rows
+    if not seals.intact(said, stored):
+        raise Damaged(f"a row of device {device} is not what was written")
+    _, _, status, _, permission, starts_at, ends_at, schedule, name, _, units, wifi, deadline = said
     grant = Grant(
         status=None if status is None else Status(status),
         terms=NO_TERMS if permission is None else Terms(Permission(permission), starts_at, ends_at, schedule),

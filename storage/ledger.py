@@ -1,6 +1,6 @@
 """The ledger: which batches and parts are known, and what a part that comes now means for them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,16 @@ import orjson
 from protocol.codec import Part, Refused
 from protocol.vocabulary import Mode, Refusal
 from storage.database import Transaction
+from storage.signers import signers
 
 BATCHES = """
-SELECT batch, batch_id, revision, parts, mode, device_ids, applied, touched_at, stage, unnamed FROM batches
+SELECT batch, batch_id, revision, signer, parts, mode, device_ids, applied, touched_at, stage, unnamed
+FROM batches JOIN signers USING (signer) WHERE trusted
 """
 _NAMED = "batch_id IN (SELECT value FROM json_each(?)) OR revision IN (SELECT value FROM json_each(?))"
 _UPSERT = """
-INSERT INTO batches (batch, batch_id, revision, parts, mode, device_ids, applied, touched_at, stage, unnamed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO batches (batch, batch_id, revision, signer, parts, mode, device_ids, applied, touched_at, stage, unnamed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (batch) DO UPDATE SET applied = excluded.applied, touched_at = excluded.touched_at,
     stage = iif(stage = 'complete', stage, excluded.stage), unnamed = excluded.unnamed
 """  # complete is the end: a hold that a newer replace has ended meanwhile does not come back
@@ -28,11 +30,16 @@ WHERE batch IN (SELECT value FROM json_each(?)) AND part IN (SELECT value FROM j
 
 @dataclass(slots=True)
 class Batch:
-    """A batch of which at least one part was applied. Stages: open, incomplete (said so), held, complete."""
+    """A batch of which at least one part was applied. Stages: open, incomplete (said so), held, complete.
+
+    The batches of signers who are not trusted any more are unknown to the ledger.
+    """
 
     number: int
     batch_id: str
     revision: int
+    signer: int
+    """The number of whoever signed it; 0 for nobody."""
     parts: int
     mode: Mode
     device_ids: tuple[str, ...]
@@ -76,9 +83,10 @@ class Seen:
 class Ledger:
     """What one transaction knows and learns of batches and parts."""
 
-    def __init__(self, transaction: Transaction, next_number: int, now: int) -> None:
+    def __init__(self, transaction: Transaction, next_number: int, signers: Mapping[str | None, int], now: int) -> None:
         self._transaction = transaction
         self._next = next_number
+        self._signers = signers
         self._now = now
         self._by_id: dict[str, Batch] = {}
         self._by_revision: dict[int, Batch] = {}
@@ -90,9 +98,9 @@ class Ledger:
     async def open(cls, transaction: Transaction, parts: Collection[Part], now: int) -> "Ledger":
         """The ledger as far as these parts are concerned."""
         ((last,),) = await transaction.fetch("SELECT coalesce(max(batch), 0) FROM batches")
-        ledger = cls(transaction, last + 1, now)
+        ledger = cls(transaction, last + 1, await signers(transaction), now)
         rows = await transaction.fetch(
-            f"{BATCHES} WHERE {_NAMED}",
+            f"{BATCHES} AND ({_NAMED}) ORDER BY batch",
             (_json([part.batch_id for part in parts]), _json([part.revision for part in parts])),
         )
         for row in rows:
@@ -119,6 +127,8 @@ class Ledger:
                 if content == part.content:
                     return Seen(batch, part.number)
                 return _refused(part, Refusal.BATCH_CONFLICT, "the part is known with other content")
+            if self._signers[part.signer] != batch.signer:
+                return _refused(part, Refusal.BATCH_CONFLICT, "the batch is known under another signature")
         elif part.revision in self._by_revision:
             return _refused(part, Refusal.REVISION_CONFLICT, f"revision {part.revision} belongs to another batch")
         if part.expires_at is not None and part.expires_at <= self._now:
@@ -163,7 +173,19 @@ class Ledger:
 
     def _begin(self, part: Part) -> Batch:
         devices = tuple(sorted(part.device_ids))
-        batch = Batch(self._next, part.batch_id, part.revision, part.parts, part.mode, devices, 0, self._now, "open", 0)
+        batch = Batch(
+            self._next,
+            part.batch_id,
+            part.revision,
+            self._signers[part.signer],
+            part.parts,
+            part.mode,
+            devices,
+            applied=0,
+            touched_at=self._now,
+            stage="open",
+            unnamed=0,
+        )
         self._next += 1
         self._know(batch)
         return batch
@@ -177,7 +199,7 @@ async def batches_where(
     transaction: Transaction, condition: str, parameters: Sequence[object] = (), most: int = -1
 ) -> list[Batch]:
     """The batches that meet an SQL condition, oldest revision first; `most` of them, or all (-1)."""
-    rows = await transaction.fetch(f"{BATCHES} WHERE {condition} ORDER BY revision LIMIT ?", (*parameters, most))
+    rows = await transaction.fetch(f"{BATCHES} AND ({condition}) ORDER BY revision LIMIT ?", (*parameters, most))
     return [batch_of(row) for row in rows]
 
 
@@ -213,8 +235,8 @@ async def forget(transaction: Transaction, before: int) -> int:
 
 def batch_of(row: tuple[Any, ...]) -> Batch:
     """A batch from its row."""
-    number, batch_id, revision, parts, mode, devices, *rest = row
-    return Batch(number, batch_id, revision, parts, Mode(mode), tuple(orjson.loads(devices)), *rest)
+    number, batch_id, revision, signer, parts, mode, devices, *rest = row
+    return Batch(number, batch_id, revision, signer, parts, Mode(mode), tuple(orjson.loads(devices)), *rest)
 
 
 def _row(batch: Batch) -> tuple[object, ...]:
@@ -222,6 +244,7 @@ def _row(batch: Batch) -> tuple[object, ...]:
         batch.number,
         batch.batch_id,
         batch.revision,
+        batch.signer,
         batch.parts,
         batch.mode.value,
         _json(batch.device_ids),

@@ -48,6 +48,8 @@ class View:
     known: Mapping[int, Glance]
     contents: Mapping[int, User]
     origins: Origins
+    signer: int | None = None
+    """Who spoke of the device last, where that is a part of this group."""
     named: dict[int, int] = field(default_factory=dict)
     """Users on the list that each replace (by batch number) has named so far."""
     added: dict[int, int] = field(default_factory=dict)
@@ -149,7 +151,7 @@ class _Merge:
         That is the usual part of a first import; `_invited` would come to the same, person by person.
         """
         view, people = self.view, self.roll.people
-        if not people or self.origin.revision < view.replaced or self.stands:
+        if not people or self.origin.rank < view.replaced or self.stands:
             return None
         terms = people[0].terms
         if any(person.terms is not terms for person in people):
@@ -218,7 +220,7 @@ class _Merge:
         That is the usual part of a list that is sent again; `_invited` would come to the same, person by person.
         """
         view, origin = self.view, self.origin
-        if origin.body is None or view.written or self.stands or origin.revision < view.replaced:
+        if origin.body is None or view.written or self.stands or origin.rank < view.replaced:
             return None
         rows = [row for person in self.roll.people if (row := view.known.get(person.mobile)) is not None]
         if len(rows) < len(self.roll.people) or not view.restated.keys().isdisjoint(self.roll.mobiles):
@@ -226,7 +228,7 @@ class _Merge:
         if not {row.status for row in rows} <= set(_LISTED):
             return None
         spoken = [view.origins[number] for number in {row.origin for row in rows}]
-        return rows if all(each.body == origin.body and each.revision < origin.revision for each in spoken) else None
+        return rows if all(each.body == origin.body and each.rank < origin.rank for each in spoken) else None
 
     def _keep_all(self, rows: Sequence[Glance], results: list[Result | None]) -> None:
         kept = {status: Result(Outcome.UNCHANGED, status) for status in _LISTED}
@@ -250,7 +252,7 @@ class _Merge:
         before: User | None = None
         if row is not None:
             spoken = view.origin_of(mobile, row)
-            if spoken.revision > origin.revision or origin.revision < view.replaced:
+            if spoken.rank > origin.rank or origin.rank < view.replaced:
                 return Result(Outcome.SUPERSEDED, row.status)
             if spoken.batch == origin.batch:
                 return self._duplicate(person.item, None)
@@ -258,7 +260,7 @@ class _Merge:
                 if spoken.body is not None and spoken.body == origin.body and row.status != Status.EXPIRED:
                     return self._unchanged(mobile, row.status, origin)
                 before = row if isinstance(row, User) else view.contents[mobile]
-        elif origin.revision < view.replaced:
+        elif origin.rank < view.replaced:
             return Result(Outcome.SUPERSEDED, None)
         after = (
             self._fresh([person], terms, person.accepted)[0] if before is None else self._agreed(person, terms, before)
@@ -310,11 +312,11 @@ class _Merge:
         if mobile in self.stands:
             return self._duplicate(item, self.stands[mobile])
         row = view.row(mobile)
-        if origin.revision < view.replaced:
+        if origin.rank < view.replaced:
             return Result(Outcome.SUPERSEDED, row.status if row else None)
         if row is not None:
             spoken = view.origin_of(mobile, row)
-            if spoken.revision > origin.revision:
+            if spoken.rank > origin.rank:
                 return Result(Outcome.SUPERSEDED, row.status)
             if row.status is None and spoken.batch == origin.batch:
                 return self._duplicate(item, None)

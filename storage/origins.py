@@ -13,12 +13,12 @@ from protocol.vocabulary import Status
 from storage.database import Transaction
 
 _SELECT = """
-SELECT origin, device, batch, revision, body, invited_by, pending, active, expired, gone, digest
-FROM origins JOIN batches USING (batch)
+SELECT origin, device, batch, revision, trusted, body, invited_by, pending, active, expired, gone, digest
+FROM origins JOIN batches USING (batch) JOIN signers USING (signer)
 """
 _ROOM = """
-SELECT count(*), coalesce(sum(pending + active), 0), coalesce(sum((pending + active) * (revision >= ?)), 0)
-FROM origins JOIN batches USING (batch) WHERE device = ?
+SELECT count(*), coalesce(sum(pending + active), 0), coalesce(sum((pending + active) * (revision * trusted >= ?)), 0)
+FROM origins JOIN batches USING (batch) JOIN signers USING (signer) WHERE device = ?
 """
 _UPSERT = """
 INSERT INTO origins (origin, device, batch, body, invited_by, pending, active, expired, gone, digest)
@@ -37,11 +37,18 @@ class Origin:
     device: int
     batch: int
     revision: int
+    trusted: bool = True
+    """Whether its word is that of a signer who still counts."""
     body: bytes | None = None
     invited_by: str | None = None
     counts: dict[str | None, int] = field(default_factory=dict)
     digest: int = 0
     changed: bool = False
+
+    @property
+    def rank(self) -> int:
+        """What newer and older are told by; below every revision where nobody trusts the signer any more."""
+        return self.revision if self.trusted else 0
 
     @property
     def users(self) -> int:
@@ -101,7 +108,7 @@ class Origins:
         self, device: int, batch: int, revision: int, body: bytes | None = None, invited_by: str | None = None
     ) -> Origin:
         """A fresh origin without users."""
-        origin = Origin(self._next, device, batch, revision, body, invited_by)
+        origin = Origin(self._next, device, batch, revision, body=body, invited_by=invited_by)
         self._known[origin.number] = origin
         self._next += 1
         return origin
@@ -120,11 +127,11 @@ class Origins:
 
     async def _take(self, sql: str, parameter: str | int) -> list[Origin]:
         rows = await self._transaction.fetch(sql, (parameter,))
-        for number, device, batch, revision, body, invited_by, pending, active, expired, gone, digest in rows:
+        for number, device, batch, revision, trusted, body, invited_by, pending, active, expired, gone, digest in rows:
             counts: dict[str | None, int] = {
                 Status.PENDING: pending, Status.ACTIVE: active, Status.EXPIRED: expired, None: gone,
             }  # fmt: skip
-            origin = Origin(number, device, batch, revision, body, invited_by, counts, digest % MODULUS)
+            origin = Origin(number, device, batch, revision, trusted == 1, body, invited_by, counts, digest % MODULUS)
             self._known.setdefault(number, origin)
         return [self._known[row[0]] for row in rows]
 

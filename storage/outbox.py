@@ -172,7 +172,7 @@ async def ask_again(transaction: Transaction, first: int, last: int) -> int:
 
 async def ask_batch_again(transaction: Transaction, batch_id: str) -> int | None:
     """Have every stored report of a batch sent again; how many there still are, None for an unknown batch."""
-    known = await transaction.fetch("SELECT batch FROM batches WHERE batch_id = ?", (batch_id,))
+    known = await transaction.fetch("SELECT max(batch) FROM batches WHERE batch_id = ? HAVING count(*)", (batch_id,))
     if not known:
         return None
     rows = await transaction.fetch("SELECT report FROM reports WHERE batch = ? ORDER BY report", known[0])

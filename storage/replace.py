@@ -10,7 +10,7 @@ import orjson
 from protocol.reports import Receipt, Run
 from protocol.vocabulary import Outcome, Permission, Reason, Verdict
 from storage.database import Reader, Transaction
-from storage.ledger import Batch, batch_counts, batches_where, missing_parts, save_batch
+from storage.ledger import BATCHES, Batch, batch_counts, batches_where, missing_parts, save_batch
 from storage.merge import Device
 from storage.origins import Origins
 from storage.outbox import Desk
@@ -23,7 +23,8 @@ ORDER BY mobile
 """
 _BURY = """
 UPDATE users SET origin = ?, changed_at = ?, status = NULL, accepted = 0, permission = NULL, starts_at = NULL,
-    ends_at = NULL, schedule = NULL, name = NULL, notes = NULL, units = NULL, wifi = 1, deadline = NULL
+    ends_at = NULL, schedule = NULL, name = NULL, notes = NULL, units = NULL, wifi = 1, deadline = NULL,
+    seal = seal(device, mobile, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1, NULL)
 WHERE device = ? AND mobile IN (SELECT value FROM json_each(?))
 """
 
@@ -89,7 +90,7 @@ async def confirm(transaction: Transaction, batch_id: str, devices: Mapping[str,
 
 def next_silence(reader: Reader, wait_ms: int) -> int | None:
     """When (epoch ms) the batch that has been silent longest will have been so for `wait_ms`."""
-    ((touched_at,),) = reader.fetch("SELECT min(touched_at) FROM batches WHERE stage = 'open'")
+    ((touched_at,),) = reader.fetch(f"SELECT min(touched_at) FROM ({BATCHES} AND stage = 'open')")
     return None if touched_at is None else int(touched_at) + wait_ms
 
 
@@ -112,12 +113,12 @@ async def _absentees(
 ) -> list[_Absentees]:
     """Whom a replace did not name, per device; a device with a newer completed replace has none."""
     found = []
-    replaced: dict[int, int] = dict(await transaction.fetch("SELECT device, replaced FROM devices"))
+    replaced: dict[int, int] = dict(await transaction.fetch("SELECT device, replaced FROM lists"))
     for device in (devices[device_id] for device_id in batch.device_ids if device_id in devices):
         if replaced[device.number] >= batch.revision:
             continue
         of_device = await origins.of_device(device.number)
-        older = [o.number for o in of_device if o.revision < batch.revision]
+        older = [o.number for o in of_device if o.rank < batch.revision]
         added = await _added(transaction, batch, device)
         listed = sum(o.users - o.counts.get(None, 0) for o in of_device) - added
         rows = await transaction.fetch(
@@ -154,7 +155,9 @@ async def _remove(
             grave.join(None, mobiles)
             await transaction.execute(_BURY, (grave.number, now, number, orjson.dumps(mobiles).decode()))
             desk.statuses([Run(each.device.device_id, None, Outcome.CHANGED, None, mobiles, Reason.NOT_IN_LIST)])
-        await transaction.execute("UPDATE devices SET replaced = ? WHERE device = ?", (batch.revision, number))
+        await transaction.execute(
+            "UPDATE devices SET replaced = ?, replaced_by = ? WHERE device = ?", (batch.revision, batch.signer, number)
+        )
     await origins.save()
     await _end_holds(transaction, batch)
     await transaction.execute("DELETE FROM spared WHERE batch = ?", (batch.number,))
@@ -163,7 +166,7 @@ async def _remove(
 
 async def _end_holds(transaction: Transaction, batch: Batch) -> None:
     """A newer completed replace of all its devices ends the wait of a held one."""
-    replaced: dict[str, int] = dict(await transaction.fetch("SELECT device_id, replaced FROM devices"))
+    replaced: dict[str, int] = dict(await transaction.fetch("SELECT device_id, replaced FROM lists"))
     for held in await batches_where(transaction, "stage = 'held' AND revision < ?", (batch.revision,)):
         if all(replaced.get(each, held.revision) >= held.revision for each in held.device_ids):
             held.stage = "complete"

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from protocol.digest import MODULUS
+from storage import places
 from storage.database import Reader, Transaction
 from storage.ledger import BATCHES, Batch, batch_of
 
@@ -11,7 +12,7 @@ _STATES = """
 SELECT device_id, revision, replaced, coalesce(sum(pending), 0), coalesce(sum(active), 0),
     coalesce(sum(expired), 0),
     coalesce(sum(digest >> 32), 0), coalesce(sum(digest & 4294967295), 0)
-FROM devices LEFT JOIN origins USING (device) GROUP BY device
+FROM lists LEFT JOIN origins USING (device) GROUP BY device
 """  # the digest in halves: a sum of whole ones would overflow
 
 
@@ -28,11 +29,9 @@ class DeviceState:
 
 
 async def enroll(transaction: Transaction, epoch: str, device_ids: Collection[str]) -> dict[str, int]:
-    """Name the store if it is new, and give every configured device its number."""
+    """Name the store if it is new, and give every configured device its number; raises Damaged."""
     await transaction.execute("INSERT OR IGNORE INTO store (store, epoch) VALUES (1, ?)", (epoch,))
-    await transaction.many("INSERT OR IGNORE INTO devices (device_id) VALUES (?)", [(each,) for each in device_ids])
-    rows = await transaction.fetch("SELECT device_id, device FROM devices")
-    return {device_id: device for device_id, device in rows if device_id in device_ids}
+    return await places.given(transaction, device_ids)
 
 
 def device_states(reader: Reader) -> dict[str, DeviceState]:
@@ -47,6 +46,6 @@ def held_batches(reader: Reader, devices: Mapping[str, DeviceState]) -> list[Bat
     """Batches whose removals wait for a confirming command; a newer completed replace of a device ends the wait."""
     return [
         batch
-        for batch in map(batch_of, reader.fetch(f"{BATCHES} WHERE stage = 'held' ORDER BY revision"))
+        for batch in map(batch_of, reader.fetch(f"{BATCHES} AND stage = 'held' ORDER BY revision"))
         if any(devices[each].replaced < batch.revision for each in batch.device_ids if each in devices)
     ]

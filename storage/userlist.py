@@ -6,7 +6,8 @@ from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
-from storage.database import Transaction
+from storage import seals
+from storage.database import Damaged, Transaction
 
 COLUMNS = (
     "device, mobile, origin, changed_at, status, accepted, permission, starts_at, ends_at, schedule, name, notes, "
@@ -17,14 +18,19 @@ SELECT mobile, origin, status FROM json_each(?) AS named
 CROSS JOIN users ON users.device = ? AND users.mobile = named.value
 """
 _WHOLE = f"""
-SELECT {COLUMNS} FROM json_each(?) AS named CROSS JOIN users ON users.device = ? AND users.mobile = named.value
+SELECT {COLUMNS}, seal = seal({seals.USER})
+FROM json_each(?) AS named CROSS JOIN users ON users.device = ? AND users.mobile = named.value
 """
-_ADD = f"INSERT INTO users ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD = f"""
+INSERT INTO users ({COLUMNS}, seal) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+    seal(?1, ?2, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15))
+"""
 _PUT = f"""
 {_ADD} ON CONFLICT (device, mobile) DO UPDATE SET origin = excluded.origin, changed_at = excluded.changed_at,
     status = excluded.status, accepted = excluded.accepted, permission = excluded.permission,
     starts_at = excluded.starts_at, ends_at = excluded.ends_at, schedule = excluded.schedule, name = excluded.name,
-    notes = excluded.notes, units = excluded.units, wifi = excluded.wifi, deadline = excluded.deadline
+    notes = excluded.notes, units = excluded.units, wifi = excluded.wifi, deadline = excluded.deadline,
+    seal = excluded.seal
 """
 _MOVE = "UPDATE users SET origin = ? WHERE device = ? AND mobile = ?"
 
@@ -84,11 +90,14 @@ async def glance(transaction: Transaction, device: int, mobiles: Collection[int]
 
 
 async def whole(transaction: Transaction, device: int, mobiles: Collection[int]) -> dict[int, User]:
-    """The full rows of those of `mobiles` that have one."""
+    """The full rows of those of `mobiles` that have one; raises Damaged where one is not what was written."""
     found: dict[int, User] = {}
     for some in _slices(list(mobiles)):
         rows = await transaction.fetch(_WHOLE, (orjson.dumps(some).decode(), device))
-        found.update((row[1], User(*row)) for row in rows)
+        for *row, intact in rows:
+            if not intact:
+                raise Damaged(f"a row of device {device} is not what was written")
+            found[row[1]] = User(*row)
     return found
 
 

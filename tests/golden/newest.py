@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from protocol.events import Event
-from protocol.vocabulary import Action, Channel, ClockState, Denial, Direction
-from storage import codes, events, orders
+from protocol.vocabulary import Action, Channel, ClockState, Denial
+from storage import signers
 from storage.database import Database, Transaction, shipped_schema
 from tests.golden import GOLDEN
 
@@ -43,19 +43,10 @@ def restored(version: int, path: Path) -> Path:
 
 
 async def _live(transaction: Transaction) -> None:
-    """A morning at the gate, in the words of version 2."""
-    await events.record(transaction, [OPENED, DENIED, LET_IN])
-    await events.sent(transaction, 2)
-    await events.acknowledged(transaction, 1)
-    await events.count_lost(transaction, 4)
-    await events.ask_again(transaction, 1, 2)
-    ((panel,),) = await transaction.fetch("SELECT device FROM devices WHERE device_id = ?", (PANEL,))
-    code = await codes.issue(
-        transaction, panel, digits="0042", name="Plumber", mobile=27849998888, made_at=NOW, expires_at=NOW + 43_200_000,
-        entry=GATE, exit=GATE,
-    )  # fmt: skip
-    await codes.use(transaction, code.number, Direction.ENTRY, NOW + 2)
-    await orders.remember(transaction, "c-1", NOW + 60_000)
+    """In the words of version 3: a key that is trusted, and one that is not any more."""
+    await signers.trust(transaction, ["stolen", "kept"])
+    await signers.trust(transaction, ["kept"])
+    await signers.trust(transaction, [])
 
 
 async def _dump(version: int) -> str:

@@ -24,6 +24,7 @@ HOUSE = {
     "storage/database.py": "import aiosqlite, sqlite3",
     "protocol/mobile.py": "import phonenumbers, protocol.numbering_plan",
     "protocol/numbering_plan.py": "import phonenumbers",
+    "protocol/signatures.py": "import cryptography",
 }
 INTRUDERS = {
     "protocol/topics.py": "import storage.database",
@@ -37,6 +38,7 @@ INTRUDERS = {
     "agent/drivers/relay.py": "import gpiozero",
     "simulator/motor.py": "import lgpio",
     "simulator/contacts.py": "import phonenumbers",
+    "simulator/delivery.py": "import cryptography",
 }
 NOTICED = [
     "protocol.topics -> storage.database",
@@ -50,6 +52,7 @@ NOTICED = [
     "agent.drivers.relay -> gpiozero",
     "simulator.motor -> lgpio",
     "simulator.contacts -> phonenumbers",
+    "simulator.delivery -> cryptography",
 ]
 
 

@@ -1,19 +1,21 @@
 """The real store, driven with bytes from the wire and looked at from outside."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from protocol.codec import Limits, Refused, decode
+from protocol.codec import Limits, Part, Refused, decode
 from protocol.digest import digest_text
 from protocol.mobile import Numbers
 from protocol.reports import receipt_payload, statuses_payload, unpacked
 from protocol.validate import Roll, validate
 from protocol.vocabulary import Kind
-from storage import changes, outbox, replace
+from storage import changes, outbox, replace, seals, signers
 from storage.apply import Applied, apply
 from storage.database import Database, Reader, Transaction
 from storage.merge import Device
@@ -65,9 +67,15 @@ class Store:
         self.reader.close()
         await self.database.__aexit__(kind, error, trace)
 
-    def judged(self, payload: bytes) -> Roll | Refused:
-        """Decode and validate, as the gateway does."""
+    async def trust(self, *keys: str) -> signers.Shift:
+        """The gateway starts with these keys in its configuration."""
+        return await self.database.transact(lambda transaction: signers.trust(transaction, keys))
+
+    def judged(self, payload: bytes, signer: str | None = None) -> Roll | Refused:
+        """Decode and validate, as the gateway does with what `signer` has signed."""
         part = decode(payload, self.gateway_id, Limits())
+        if isinstance(part, Part):
+            part = dataclasses.replace(part, signer=signer)
         return part if isinstance(part, Refused) else validate(part, _NUMBERS)
 
     async def restart(self) -> None:
@@ -77,9 +85,9 @@ class Store:
         self.database = Database(self.path)
         await self.database.__aenter__()
 
-    async def receive(self, payloads: Sequence[bytes], now: int) -> list[Applied]:
+    async def receive(self, payloads: Sequence[bytes], now: int, signer: str | None = None) -> list[Applied]:
         """Messages that waited together."""
-        group = [self.judged(payload) for payload in payloads]
+        group = [self.judged(payload, signer) for payload in payloads]
         return await self.database.transact(lambda transaction: self.apply(transaction, group, now))
 
     async def apply(self, transaction: Transaction, group: Sequence[Roll | Refused], now: int) -> list[Applied]:
@@ -173,9 +181,25 @@ class Store:
             "foreign keys": self.reader.fetch("PRAGMA foreign_key_check"),
             "integrity": self.reader.fetch("PRAGMA integrity_check") != [("ok",)],
             "sums": self.reader.fetch(_FALSE_SUMS),
+            "seals": self._broken_seals(),
             "report numbers": numbers != list(range(1, len(numbers) + 1)),
         }
         return [name for name, failed in checks.items() if failed]
+
+    def _broken_seals(self) -> list[Any]:
+        """Rows whose seal is not made of what they say."""
+        tables = {"users": seals.USER, "codes": seals.CODE, "devices": seals.DEVICE}
+        return [
+            row
+            for table, covered in tables.items()
+            for *row, stored in self.reader.fetch(f"SELECT {covered}, seal FROM {table}")  # noqa: S608 -- our names
+            if _sealed(row) != stored
+        ]
+
+
+def _sealed(row: list[Any]) -> int:
+    text = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
 
 
 def expected(gateway: Gateway) -> Document:
