@@ -82,13 +82,13 @@ clean:  ## remove the environments and what tools left behind
 .PHONY: counterparts
 counterparts:
 	@export PATH="$$PATH:/usr/sbin:/sbin:$(CURDIR)/.counterparts/usr/sbin" DEBIAN_FRONTEND=noninteractive; \
-	missing() { for name in mosquitto strace faketime chronyd; do command -v $$name >/dev/null || printf '%s ' $$name; done; }; \
+	missing() { for name in mosquitto strace faketime systemd-analyze chronyd; do command -v $$name >/dev/null || printf '%s ' $$name; done; }; \
 	[ -z "$$(missing)" ] && exit; \
 	if [ "$$(id -u)" = 0 ]; then root=(); else root=(sudo -n); fi; \
 	if command -v apt-get >/dev/null && "$${root[@]}" true 2>/dev/null; then \
 		$(say) "Getting $$(missing)from this system's packages"; \
 		"$${root[@]}" apt-get -qq update || true; \
-		install="$$(missing)"; install="$${install/chronyd /}"; \
+		install="$$(missing)"; install="$${install/chronyd /}"; install="$${install/systemd-analyze/systemd}"; \
 		[ -z "$$install" ] || "$${root[@]}" apt-get -qq install --no-install-recommends $$install </dev/null >/dev/null || true; \
 		command -v chronyd >/dev/null || { mkdir -p .counterparts && cd .counterparts && apt-get -qq download chrony \
 			&& dpkg-deb -x chrony_*.deb . && rm -f chrony_*.deb; } 2>/dev/null || true; \
@@ -96,7 +96,7 @@ counterparts:
 	[ -z "$$(missing)" ] && exit; \
 	$(fail) "Not there: $$(missing)"; \
 	[ -z "$${CI:-}" ] || exit 1; \
-	printf '  What needs it is SKIPPED. To have it run too: sudo apt-get install mosquitto strace faketime,\n' >&2; \
+	printf '  What needs it is SKIPPED. To have it run too: sudo apt-get install mosquitto strace faketime systemd,\n' >&2; \
 	printf '  and for chronyd: apt-get download chrony && dpkg-deb -x chrony_*.deb .counterparts\n' >&2
 
 # ── The environments ───────────────────────────────────────────────────────────────────────────────────────────────────

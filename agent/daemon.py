@@ -37,6 +37,7 @@ from agent.store_path import INTENTS, NOTE, STORE
 from agent.supervisor import notify
 from agent.upkeep import Upkeep
 from agent.vault import Vault
+from agent.watchdog import Watchdog, period_s
 from protocol.codec import Limits
 from protocol.mobile import Numbers
 from protocol.topics import Topics
@@ -90,6 +91,7 @@ class _Parts:
     upkeep: Upkeep
     house: Gatehouse
     bench: Bench
+    watchdog: Watchdog
 
 
 async def _serve(config: Config) -> None:
@@ -176,7 +178,8 @@ async def _put_together(
         vault.on_change(listener)
     presence.document()
     bench = Bench(config.state_dir / BENCH, house.drivers, house.gate.pulse)
-    return _Parts(clock, link, intake, answers, reporter, presence, upkeep, house, bench)
+    watchdog = Watchdog(period_s(), vault.answer, house.gate.rehearse)
+    return _Parts(clock, link, intake, answers, reporter, presence, upkeep, house, bench, watchdog)
 
 
 async def _live(parts: _Parts) -> None:
@@ -196,6 +199,7 @@ async def _live(parts: _Parts) -> None:
             clock=parts.clock.run(),
             intake=parts.intake.run(),
             upkeep=parts.upkeep.run(),
+            watchdog=parts.watchdog.run(),
         )
         telling = start(
             recorder=parts.house.recorder.run(),

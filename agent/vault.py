@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from random import Random
 from typing import Final, TypeVar
 
@@ -70,6 +71,15 @@ class Vault:
             return None
         self._well()
         return result
+
+    async def answer(self) -> None:
+        """Return when the writer has answered anything at all, a fault included."""
+
+        async def nothing(_: Transaction) -> None:
+            return
+
+        with suppress(StorageFault):
+            await self._database.transact(nothing)
 
     async def settle(self) -> None:
         """Move the write-ahead log into the file when it has grown; apart from the answer that was waited for."""
