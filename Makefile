@@ -35,6 +35,14 @@ test: counterparts lint  ## everything that must hold: style, types, the directi
 	@$(say) 'Tests'
 	@.venv/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
+# A failing seed or state is printed with what repeats it; SOAK=400 goes on for a night.
+SOAK ?= 40
+.PHONY: soak
+soak: counterparts .venv/.ready  ## power cuts, kills, sick disks, bit rot, simulated days: the same as in the tests, for hours
+	@$(say) 'Everything that could go on for ever, $(SOAK) times as long as in the tests'
+	@SOAK=$(SOAK) .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal --timeout 0 -m soak $(PYTEST_ARGS)
+	@cp build/tried.json docs/reliability/soak.json && .venv/bin/python -m docs.generate
+
 .PHONY: bench
 bench: counterparts .venv/.ready  ## speed and memory, each figure beside its floor
 	@.venv/bin/python -m benchmarks
@@ -50,6 +58,10 @@ lint: .venv/.ready  ## style, types and the direction of imports alone
 	@.venv/bin/mypy
 	@$(say) 'Direction of imports'
 	@.venv/bin/lint-imports --no-logo
+
+.PHONY: reliability
+reliability: .venv/.ready  ## write docs/RELIABILITY.md anew, from what the last `make test` has tried
+	@cp build/tried.json docs/reliability/ci.json && .venv/bin/python -m docs.generate
 
 .PHONY: docs
 docs: .venv/.ready  ## write the generated reference anew: docs/asyncapi.json and the tables of docs/PROTOCOL.md

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests import tried
 from tests.counterparts import program
 from tests.counterparts.authority import Authority
 from tests.counterparts.mosquitto import MOSQUITTO, Mosquitto
 
+STARTED = time.monotonic()
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 # Two shared cores: a slow example says nothing. CI repeats the same examples, so that red means a change, not bad luck.
@@ -62,16 +65,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     )
     for reason, tests in reasons.items():
         terminalreporter.write_line(f"{tests} skipped: {reason}", yellow=True, bold=True)
-    noted = [noted for report in terminalreporter.getreports("passed") for noted in report.user_properties]
-    if kills := sum(count for name, count in noted if name == "kills" and isinstance(count, int)):
-        terminalreporter.write_line(f"{kills} times killed with signal 9: nothing lost, nothing with a second effect")
-    tried: Counter[str] = Counter()
-    for name, count in noted:
-        if name.startswith("tried:") and isinstance(count, int):
-            tried[name.removeprefix("tried:")] += count
-    if tried:
-        said = ", ".join(f"{count:,} {what}" for what, count in sorted(tried.items()))
-        terminalreporter.write_line(f"Tried, and held: {said}")
+    passed = terminalreporter.getreports("passed")
+    if counts := tried.counted(noted for report in passed for noted in report.user_properties):
+        terminalreporter.section("tried, and held")
+        for what, count in counts.items():
+            terminalreporter.write_line(f"{count:>9,}  {what}")
+        failed = len(terminalreporter.getreports("failed")) + len(terminalreporter.getreports("error"))
+        tried.keep(counts, len(passed), failed, time.monotonic() - STARTED)
 
 
 def pytest_unconfigure() -> None:

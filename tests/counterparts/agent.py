@@ -202,10 +202,10 @@ async def gateway(
             await agent.kill9()
 
 
-def strace(calls: str, action: str, *, when: str) -> Sequence[str]:
+def strace(calls: str, action: str, *, when: str, log: Path | str = "/dev/null") -> Sequence[str]:
     """What to launch an agent under, so that ``action`` befalls the ``when``-th of these system calls of each thread.
 
-    See "Tampering" in strace(1).
+    See "Tampering" in strace(1). The calls are written to ``log``, those that were tampered with marked `INJECTED`.
     """
     injected = f"inject={calls}:{action}:when={when}"
-    return ("strace", "-f", "-q", "-o", "/dev/null", "-e", f"trace={calls}", "-e", injected)
+    return ("strace", "-f", "-q", "-o", str(log), "-e", f"trace={calls}", "-e", injected)

@@ -159,7 +159,12 @@ def _outcomes(
 
 def _list(judge: Judge, users: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     expected = {
-        (device, number): (revision, user["userName"], user["permission"], "Pending")
+        (device, number): (
+            revision,
+            user["userName"],
+            user["permission"],
+            "Active" if user.get("accepted") else "Pending",
+        )
         for (device, number), (revision, user) in judge.rows.items()
         if user is not None
     }

@@ -93,7 +93,7 @@ async def test_killed_when_the_gate_is_told_to_move(
         await history.check()
         assert await place.panel.ask(channel="keypad", code="4821", direction="entry") == "code_spent"
         assert len(place.gate.told()) == 4
-    record_property("kills", 4)
+    record_property("tried:kills with signal 9", 4)
 
 
 async def test_killed_between_the_answer_of_the_gate_and_its_record(
@@ -110,7 +110,7 @@ async def test_killed_between_the_answer_of_the_gate_and_its_record(
                 history.ask(place.gate, mobile(number))
             await killed(place)
         await history.check()
-    record_property("kills", len(delays_ms))
+    record_property("tried:kills with signal 9", len(delays_ms))
 
 
 async def test_killed_when_all_is_stored_and_nothing_acknowledged(
@@ -139,7 +139,7 @@ async def test_killed_when_all_is_stored_and_nothing_acknowledged(
             (name, "refused"),
         ]
         assert len(place.gate.told()) == 1
-    record_property("kills", 1)
+    record_property("tried:kills with signal 9", 1)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ async def test_killed_at_a_system_call(
         await back(place)
         await place.reached()
         await history.check()
-    record_property("kills", len(points))
+    record_property("tried:kills with signal 9", len(points))
 
 
 async def busy_until_it_dies(place: Premises, history: History) -> None:
@@ -203,4 +203,4 @@ async def test_killed_at_random_moments_while_everybody_asks(
             await back(place)
             await place.reached()
         await history.check()
-    record_property("kills", RANDOM_KILLS)
+    record_property("tried:kills with signal 9", RANDOM_KILLS)

@@ -1,0 +1,50 @@
+"""docs/RELIABILITY.md, from the bars in bars.toml and from what runs have tried: ci.json, and soak.json if there is."""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RUNS = {"ci.json": "every CI run", "soak.json": "a long run (`make soak`)"}
+STATES = {"met": "met", "partly": "**partly**", "missed": "**missed**", "open": "**not shown**"}
+
+Run = Mapping[str, Any]
+
+
+def rendered() -> str:
+    """The whole document. Raises KeyError where a bar names a count that no run has told."""
+    book = tomllib.loads((HERE / "bars.toml").read_text(encoding="utf-8"))
+    runs = {words: json.loads((HERE / name).read_text()) for name, words in RUNS.items() if (HERE / name).exists()}
+    lines = ["# What reliable means here, and how far it was shown", "", book["opening"].strip(), ""]
+    lines += ["## What was tried", "", *_tried(runs), ""]
+    for section in book["sections"]:
+        lines += [f"## {section['title']}", "", *_bars(section["bars"], runs), ""]
+    return "\n".join([*lines, book["closing"].strip(), ""])
+
+
+def _tried(runs: Mapping[str, Run]) -> Iterator[str]:
+    yield f"| | {' | '.join(runs)} |"
+    yield f"|---|{'---:|' * len(runs)}"
+    for what in sorted({what for run in runs.values() for what in run["tried"]}):
+        counts = [f"{run['tried'][what]:,}" if what in run["tried"] else "" for run in runs.values()]
+        yield f"| {what} | {' | '.join(counts)} |"
+    yield ""
+    for words, run in runs.items():
+        yield (
+            f"{words[0].upper()}{words[1:]}: {run['day']}, {run['passed']:,} tests passed and {run['failed']} failed "
+            f"in {run['seconds'] // 60} min {run['seconds'] % 60} s; Python {run['python']}, SQLite {run['sqlite']}, "
+            f"{run['machine']}, two cores."
+        )
+        yield ""
+
+
+def _bars(bars: list[dict[str, str]], runs: Mapping[str, Run]) -> Iterator[str]:
+    tried = next(iter(runs.values()))["tried"]
+    yield "| | must hold | reached | | shown by |"
+    yield "|---|---|---|---|---|"
+    for bar in bars:
+        reached = bar["reached"].format_map({"tried": tried})
+        shown = ", ".join(f"`{each}`" for each in bar["shown"].split())
+        yield f"| {bar['id']} | {bar['must']} | {reached} | {STATES[bar['state']]} | {shown} |"
