@@ -1,6 +1,7 @@
 """Commands from the cloud, and the answer to each."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -10,6 +11,7 @@ from agent.link import Delivery, Link
 from agent.orders import ACTIONS, Orders
 from agent.vault import Vault
 from protocol.commands import CommandMessage, ReplyError, ReplyMessage, Unusable, decode_command
+from protocol.signatures import Key
 from protocol.vocabulary import Command, CommandRefusal, Reply
 from storage import events, orders, outbox, replace
 from storage.database import StorageFault, Transaction
@@ -36,13 +38,23 @@ IN_LINE: Final = 1_000
 class Answers:
     """Takes commands in as they come. What no list has a say in is carried out at once; the rest waits its turn.
 
-    What a command does and its reply are one transaction.
+    What a command does and its reply are one transaction. `trusted` are the keys whose commands are believed, by
+    `kid`; without any, whatever comes is.
     """
 
     def __init__(
-        self, gateway_id: str, topic: str, link: Link, vault: Vault, orders: Orders, codebook: Codebook
+        self,
+        *,
+        gateway_id: str,
+        trusted: Mapping[str, Key],
+        topic: str,
+        link: Link,
+        vault: Vault,
+        orders: Orders,
+        codebook: Codebook,
     ) -> None:
         self._gateway_id = gateway_id
+        self._trusted = trusted
         self._topic = topic
         self._link = link
         self._vault = vault
@@ -58,7 +70,7 @@ class Answers:
             tasks.create_task(self._in_turn(), name="answers-in-turn")
             while True:
                 for delivery in await self._link.receive(self._topic, TAKE_AT_ONCE, TAKE_BYTES):
-                    command = self._understood(delivery)
+                    command = await self._understood(delivery)
                     if isinstance(command, Unusable) or command.command not in _AT_ONCE:
                         await self._line.put((delivery, command))
                         continue
@@ -71,11 +83,12 @@ class Answers:
                     order = tasks.create_task(self._at_once(said, command), name="command")
                     order.add_done_callback(lambda _: room.release())
 
-    def _understood(self, delivery: Delivery) -> CommandMessage | Unusable:
-        """The command in a delivery, or why it is not even considered."""
+    async def _understood(self, delivery: Delivery) -> CommandMessage | Unusable:
+        """The command in a delivery, or why it is not even considered; a flood of forged ones is not on the loop."""
         try:
-            command = decode_command(delivery.payload, self._gateway_id)
+            command = await asyncio.to_thread(decode_command, delivery.payload, self._gateway_id, self._trusted)
         except Unusable as why:
+            why.payload_sha256 = delivery.digest
             return why
         if delivery.retained:
             return Unusable(CommandRefusal.RETAINED, "a command is never retained", command.command_id)
@@ -147,6 +160,8 @@ class Answers:
         return await self._report(transaction, command)
 
     async def _only_once(self, transaction: Transaction, command: CommandMessage) -> None:
+        if self._trusted and command.expires_at is None:  # whoever keeps it could play it again when it is forgotten
+            raise Unusable(CommandRefusal.SCHEMA, f"expiresAt: a signed {command.command.value} needs an end")
         if orders.seen(self._vault.reader, command.command_id):
             raise Unusable(CommandRefusal.REPEATED, "this command was carried out before")
         expires_at = command.expires_at or self._vault.now() + REMEMBER_MS
@@ -189,7 +204,8 @@ class Answers:
         raise Unusable(CommandRefusal.SCHEMA, "report names a batchId, fromReport or fromEvent")
 
     def _refusal(self, command_id: str | None, why: Unusable) -> ReplyMessage:
-        return self._reply(command_id, Reply.REFUSED, ReplyError(code=why.code, message=str(why)), {})
+        reply = self._reply(command_id, Reply.REFUSED, ReplyError(code=why.code, message=str(why)), {})
+        return reply.model_copy(update={"payload_sha256": why.payload_sha256})
 
     def _reply(
         self, command_id: str | None, outcome: Reply, error: ReplyError | None, result: dict[str, Any]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WrapValidator
 
 from agent import config_file, config_values
 from agent.config_checks import contradictions
@@ -14,12 +14,14 @@ from agent.config_drivers import Driver
 from agent.config_findings import ConfigError, Finding
 from agent.config_wording import worded
 from protocol.codec import MAX_PART_BYTES, MAX_PART_ITEMS
+from protocol.signatures import Key
 from protocol.topics import DEFAULT_PREFIX
 from protocol.vocabulary import Kind
 
 _DAY_S: Final = 86_400
 
 _File = Annotated[Path, PlainValidator(config_values.file)]
+_Key = Annotated[Key, PlainValidator(config_values.key)]
 _Line = Annotated[str, AfterValidator(config_values.line)]
 
 
@@ -46,9 +48,10 @@ class Mqtt(_Table):
 
 
 class Trust(_Table):
-    """Whose batches and commands are believed."""
+    """Whose batches and commands are believed: those signed with one of these keys, or, without any, everybody's."""
 
-    keys: tuple[str, ...] = Field((), strict=False, max_length=16)
+    keys: Annotated[tuple[_Key, ...], WrapValidator(config_values.distinct)] = Field((), strict=False, max_length=16)
+    """Read once, at the start."""
 
 
 class Lists(_Table):

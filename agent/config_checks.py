@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _Table = Mapping[str, Any]
 
+ANYBODY: Final = "anybody who can publish at the broker can change the lists and open gates"
+"""What it means that there are no trusted keys."""
+
 _OF_AN_INTERCOM: Final = ("opens", "codes_entry", "codes_exit", "codes_max", "codes_hours")
 _DIGITS: Final[Mapping[str, int]] = {Kind.FLUSS: 16, Kind.INTERCOM: 6}
 
@@ -23,7 +26,6 @@ def contradictions(document: _Table) -> Iterator[Finding]:
     Read from the tables as they stand in the file, past whatever is malformed: a mistake in one key hides no other.
     """
     yield from _mqtt(_table(document.get("mqtt")))
-    yield from _trust(_table(document.get("trust")))
     devices = document.get("devices")
     if isinstance(devices, list):
         yield from _devices([_table(device) for device in devices])
@@ -34,7 +36,7 @@ def concerns(config: "Config") -> Iterator[Finding]:
     if not config.mqtt.tls and not is_loopback(config.mqtt.host):
         yield Finding(("mqtt", "tls"), f"is off: names, numbers and passwords travel readable to {config.mqtt.host}")
     if not config.trust.keys:
-        yield Finding(("trust", "keys"), "is empty: whoever can publish at the broker can change the lists")
+        yield Finding(("trust", "keys"), f"is empty: {ANYBODY}")
     for index, device in enumerate(config.devices):
         if device.kind is Kind.INTERCOM and device.opens is None:
             yield Finding(("devices", index, "opens"), "is not set: this intercom has no Fluss+ to trigger")
@@ -50,11 +52,6 @@ def _mqtt(mqtt: _Table) -> Iterator[Finding]:
         for key in ("ca_file", "cert_file", "key_file"):
             if key in mqtt:
                 yield Finding(("mqtt", key), "is never used without tls; write tls = true, or leave it out")
-
-
-def _trust(trust: _Table) -> Iterator[Finding]:
-    if isinstance(trust.get("keys"), list) and trust["keys"]:
-        yield Finding(("trust", "keys"), "signed batches are not supported by this version; write keys = []")
 
 
 def _devices(devices: Sequence[_Table]) -> Iterator[Finding]:

@@ -10,20 +10,23 @@ import zoneinfo
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import combinations
 from pathlib import Path
 from typing import cast
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationInfo
+from pydantic import ValidationInfo, ValidatorFunctionWrapHandler
 from pydantic_core import PydanticKnownError
 
 from agent import config_drivers
 from agent.config_findings import shown, suggestion
 from protocol import mobile
+from protocol.signatures import Key, KeyFault, public_key
 
 # Zones come from the pinned tzdata package, so that a board with old or no zone files decides like every other.
 zoneinfo.reset_tzpath(to=())
 
+_MAX_KEY_BYTES = 16 << 10
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
@@ -126,6 +129,34 @@ def file(value: object, info: ValidationInfo) -> Path:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     return path
+
+
+def key(value: object, info: ValidationInfo) -> Key:
+    """A file with the public half of a key that signs."""
+    path = file(value, info)
+    try:
+        with path.open("rb") as content:
+            text = content.read(_MAX_KEY_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if len(text) > _MAX_KEY_BYTES:
+        raise ValueError(f"{path} is too large for a key")
+    try:
+        return public_key(text)
+    except KeyFault as fault:
+        raise ValueError(f"{path} cannot be trusted: {fault}") from fault
+
+
+def distinct(names: object, validate: ValidatorFunctionWrapHandler) -> tuple[Key, ...]:
+    """Files whose keys are not called the same, and are not the same."""
+    keys: tuple[Key, ...] = validate(names)
+    named = list(zip(cast("list[object]", names), keys, strict=False))
+    for (earlier, one), (later, other) in combinations(named, 2):
+        if one.thumbprint == other.thumbprint:
+            raise ValueError(f"{shown(later)} holds the same key as {shown(earlier)}")
+        if one.kid == other.kid:
+            raise ValueError(f"{shown(later)} calls its key {shown(one.kid)}, and so does {shown(earlier)}")
+    return keys
 
 
 def state_dir(value: object, info: ValidationInfo) -> Path:

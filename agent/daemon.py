@@ -101,6 +101,8 @@ async def _serve(config: Config) -> None:
         intents = stack.enter_context(closing(Intents(config.state_dir / INTENTS)))
         parts = await _put_together(config, database, reader, gates_reader, intents)
         clock = parts.clock.state().value
+        if config.trust.keys:  # that there are none, a warning has said
+            log.info("keys.trusted", kids=[key.kid for key in config.trust.keys])
         log.info("agent.started", gateway_id=config.gateway_id, devices=len(config.devices), clock=clock)
         await _live(parts)
     log.info("agent.stopped")
@@ -114,6 +116,7 @@ async def _put_together(
     limits = Limits(config.limits.max_part_bytes, config.limits.max_part_items)
     topics = Topics(config.gateway_id, config.mqtt.topic_prefix)
     numbers = Numbers(config.default_region)
+    trusted = {key.kid: key for key in config.trust.keys}
     clock = timekeeper(config)
     await clock.look()
     epoch = secrets.token_hex(4)
@@ -158,7 +161,7 @@ async def _put_together(
     )
     reporter = Reporter(config.gateway_id, topics, link, vault, presence.drained)
     intake = Intake(
-        rules=Rules(config.gateway_id, limits, Guard(config.lists.hold_removals_over)),
+        rules=Rules(config.gateway_id, limits, Guard(config.lists.hold_removals_over), trusted),
         topic=topics.invites,
         link=link,
         vault=vault,
@@ -166,12 +169,13 @@ async def _put_together(
         quarantine=Quarantine(config.state_dir / "quarantine"),
     )
     answers = Answers(
-        config.gateway_id,
-        topics.commands,
-        link,
-        vault,
-        Orders(config.gateway_id, vault, clock, house.gate, numbers),
-        Codebook({each.id: each for each in config.devices}, vault, clock, numbers, SystemRandom()),
+        gateway_id=config.gateway_id,
+        trusted=trusted,
+        topic=topics.commands,
+        link=link,
+        vault=vault,
+        orders=Orders(config.gateway_id, vault, clock, house.gate, numbers),
+        codebook=Codebook({each.id: each for each in config.devices}, vault, clock, numbers, SystemRandom()),
     )
     upkeep = Upkeep(config, vault, intake)
     for listener in (reporter.wake, presence.changed, upkeep.changed):

@@ -30,6 +30,11 @@ class Delivery:
     """In hex; None where the payload itself is there."""
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of what came, in hex."""
+        return self.sha256 or hashlib.sha256(self.payload or b"").hexdigest()
+
+    @property
     def cost(self) -> int:
         """Bytes it takes in memory, roughly."""
         return _OVERHEAD + len(self.payload or b"")

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
 import structlog
@@ -15,6 +14,7 @@ from agent.repeats import Repeats
 from agent.vault import Vault
 from protocol.codec import Limits, Refused, decode, oversized
 from protocol.mobile import Numbers
+from protocol.signatures import Key
 from protocol.validate import Roll, validate
 from protocol.vocabulary import Verdict
 from storage.apply import Applied, apply
@@ -39,6 +39,8 @@ class Rules:
     gateway_id: str
     limits: Limits
     guard: Guard
+    trusted: Mapping[str, Key]
+    """Whose word a part must be, by `kid`; nobody in it: everybody's is taken."""
 
 
 class Intake:
@@ -81,7 +83,7 @@ class Intake:
         group: dict[str, _Judged] = {}
         items = 0
         for delivery in deliveries:
-            digest = _digest(delivery)
+            digest = delivery.digest
             if digest in group or items >= GROUP_ITEMS:  # what becomes of the first decides about the same again
                 await self._commit(group, waiting)
                 waiting, group, items = [], {}, 0
@@ -95,13 +97,13 @@ class Intake:
         await self._commit(group, waiting)
 
     async def _judge(self, delivery: Delivery) -> Roll | Refused:
-        """Decode and validate one part; not on the loop, which has a gate to answer."""
+        """Decode (its signature first) and validate one part; not on the loop, which has a gate to answer."""
         return await asyncio.to_thread(self._understood, delivery)
 
     def _understood(self, delivery: Delivery) -> Roll | Refused:
         if delivery.payload is None:
-            return oversized(delivery.size, _digest(delivery), self._rules.limits)
-        part = decode(delivery.payload, self._rules.gateway_id, self._rules.limits)
+            return oversized(delivery.size, delivery.digest, self._rules.limits)
+        part = decode(delivery.payload, self._rules.gateway_id, self._rules.limits, self._rules.trusted)
         return part if isinstance(part, Refused) else validate(part, self._numbers)
 
     async def _commit(self, group: Mapping[str, "_Judged"], deliveries: Sequence[Delivery]) -> None:
@@ -137,10 +139,6 @@ class Intake:
 
 
 _Judged = tuple[Delivery, Roll | Refused]
-
-
-def _digest(delivery: Delivery) -> str:
-    return delivery.sha256 or sha256(delivery.payload or b"").hexdigest()
 
 
 def _log(applied: Applied) -> None:

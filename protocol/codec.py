@@ -1,5 +1,9 @@
-"""Decode: bytes from the wire to a typed part, or the reason why the part cannot be used."""
+"""Decode: bytes from the wire to a typed part, or the reason why the part cannot be used.
 
+Size, signature, depth, and only then what it says: each step sees only what the one before it has let through.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -8,6 +12,8 @@ import orjson
 from pydantic import ValidationError
 
 from protocol.invites import INVITEE_FIELDS, REVOCATION_FIELDS, Envelope
+from protocol.nesting import MAX_DEPTH, depth
+from protocol.signatures import EVERYBODY, Distrusted, Key, verified
 from protocol.vocabulary import MAX_REVISION, Mode, Refusal
 
 MAX_PART_BYTES = 1 << 20
@@ -16,7 +22,7 @@ MAX_PART_ITEMS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What this gateway takes in one part: bytes before parsing, and items × devices after."""
+    """What this gateway takes in one part: bytes as they were received, and items × devices after parsing."""
 
     part_bytes: int = MAX_PART_BYTES
     part_items: int = MAX_PART_ITEMS
@@ -63,16 +69,25 @@ class Refused:
     """How often the same payload came again; None for the first time."""
 
 
-def decode(payload: bytes, gateway_id: str, limits: Limits) -> Part | Refused:
-    """The part in `payload`; unknown fields are ignored, so that a newer cloud does not break an older gateway."""
-    if len(payload) > limits.part_bytes:
-        return oversized(len(payload), sha256(payload).hexdigest(), limits)
+def decode(message: bytes, gateway_id: str, limits: Limits, trusted: Mapping[str, Key] = EVERYBODY) -> Part | Refused:
+    """The part in a message that one of the `trusted` keys (by `kid`) signed; without any, in whatever comes.
+
+    Of a message that is not trusted nothing is read, and so nothing is repeated. Unknown fields are ignored, so that a
+    newer cloud does not break an older gateway.
+    """
+    digest = sha256(message).hexdigest()
+    if len(message) > limits.part_bytes:
+        return oversized(len(message), digest, limits)
+    said = verified(message, trusted)
+    if isinstance(said, Distrusted):
+        return Refused(said.code, said.message, payload_sha256=digest)
+    if depth(said.payload) > MAX_DEPTH:
+        return Refused(Refusal.SCHEMA, f"nested deeper than {MAX_DEPTH} levels", payload_sha256=digest)
     try:
-        document = orjson.loads(payload)
+        document = orjson.loads(said.payload)
     except orjson.JSONDecodeError as broken:
-        return Refused(Refusal.NOT_JSON, f"not JSON: {broken}", payload_sha256=sha256(payload).hexdigest())
-    digest = sha256(payload).hexdigest()
-    part = _part(document, digest, gateway_id, limits)
+        return Refused(Refusal.NOT_JSON, f"not JSON: {broken}", payload_sha256=digest)
+    part = _part(document, digest, gateway_id, limits, said.signer)
     return part if isinstance(part, Part) else _named(part, document, digest)
 
 
@@ -82,7 +97,7 @@ def oversized(size: int, payload_sha256: str, limits: Limits) -> Refused:
     return Refused(Refusal.TOO_LARGE, message, payload_sha256=payload_sha256)
 
 
-def _part(document: object, digest: str, gateway_id: str, limits: Limits) -> Part | Refused:
+def _part(document: object, digest: str, gateway_id: str, limits: Limits, signer: str | None) -> Part | Refused:
     if not isinstance(document, dict):
         return Refused(Refusal.SCHEMA, "a part is a JSON object")
     if document.get("gatewayId", gateway_id) != gateway_id:
@@ -103,10 +118,6 @@ def _part(document: object, digest: str, gateway_id: str, limits: Limits) -> Par
             Refusal.TOO_LARGE,
             f"{items:,} items (people × devices) in one part; this gateway takes {limits.part_items:,}",
         )
-    try:
-        content = _content(envelope, device_ids, invitees, revocations)
-    except orjson.JSONEncodeError:
-        return Refused(Refusal.SCHEMA, "nested too deeply")
     return Part(
         batch_id=envelope.batch_id,
         revision=envelope.revision,
@@ -124,7 +135,8 @@ def _part(document: object, digest: str, gateway_id: str, limits: Limits) -> Par
         invitees=invitees,
         revocations=revocations,
         payload_sha256=digest,
-        content=content,
+        content=_content(envelope, device_ids, invitees, revocations),
+        signer=signer,
     )
 
 

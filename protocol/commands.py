@@ -1,15 +1,22 @@
 """Commands from the cloud, and the replies to them."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
 from protocol.invites import Identifier, Instant
+from protocol.nesting import MAX_DEPTH, depth
+from protocol.signatures import EVERYBODY, Distrusted, Key, verified
 from protocol.vocabulary import MAX_REVISION, Command, CommandRefusal, Reply
 
-MAX_COMMAND_BYTES = 16 * 1024
+MAX_COMMAND_BYTES: Final = 16 * 1024
+MAX_SIGNED_BYTES: Final = 24 * 1024
+"""The same as a JWS: a third more in base64url, a header and a signature."""
+
+_TOO_LARGE: Final = f"a command has at most {MAX_COMMAND_BYTES:,} bytes"
 
 Position = Annotated[int, Field(ge=0, le=MAX_REVISION)]
 
@@ -57,10 +64,13 @@ class ReplyMessage(BaseModel):
     at: int
     error: ReplyError | None = None
     result: dict[str, Any] = Field(default_factory=dict)
+    payload_sha256: str | None = None
+    """Which bytes were meant; only where they could not be read, and perhaps not even the command's name."""
 
     def payload(self) -> bytes:
         """The reply as the wire carries it."""
-        return orjson.dumps(self.model_dump(by_alias=True))
+        nothing = {"payload_sha256"} if self.payload_sha256 is None else None
+        return orjson.dumps(self.model_dump(by_alias=True, exclude=nothing))
 
 
 class Unusable(Exception):
@@ -70,18 +80,16 @@ class Unusable(Exception):
         super().__init__(message)
         self.code = code
         self.command_id = command_id
+        self.payload_sha256: str | None = None
+        """Which bytes were meant, where they could not be read."""
 
 
-def decode_command(payload: bytes | None, gateway_id: str) -> CommandMessage:
-    """The command in a payload (None: it was too large to keep); raises Unusable."""
-    if payload is None or len(payload) > MAX_COMMAND_BYTES:
-        raise Unusable(CommandRefusal.SCHEMA, f"a command has at most {MAX_COMMAND_BYTES:,} bytes")
-    try:
-        document = orjson.loads(payload)
-    except orjson.JSONDecodeError as broken:
-        raise Unusable(CommandRefusal.NOT_JSON, f"not JSON: {broken}") from broken
-    if not isinstance(document, dict):
-        raise Unusable(CommandRefusal.SCHEMA, "a command is a JSON object")
+def decode_command(message: bytes | None, gateway_id: str, trusted: Mapping[str, Key] = EVERYBODY) -> CommandMessage:
+    """The command in a message (None: it was too large to keep) that one of the `trusted` keys (by `kid`) signed.
+
+    Without any, in whatever comes. Raises Unusable.
+    """
+    document = _document(message, trusted)
     named = document.get("commandId")
     command_id = named if isinstance(named, str) and 1 <= len(named) <= 64 else None
     if document.get("gatewayId", gateway_id) != gateway_id:
@@ -94,3 +102,23 @@ def decode_command(payload: bytes | None, gateway_id: str) -> CommandMessage:
         unknown = place == "command" and error["type"] == "enum"
         code = CommandRefusal.UNKNOWN_COMMAND if unknown else CommandRefusal.SCHEMA
         raise Unusable(code, f"{place}: {error['msg']}", command_id) from invalid
+
+
+def _document(message: bytes | None, trusted: Mapping[str, Key]) -> dict[str, Any]:
+    """What a command says. Of a message that is not trusted nothing is read; raises Unusable."""
+    if message is None or len(message) > MAX_SIGNED_BYTES:
+        raise Unusable(CommandRefusal.SCHEMA, _TOO_LARGE)
+    said = verified(message, trusted)
+    if isinstance(said, Distrusted):
+        raise Unusable(CommandRefusal(said.code.value), said.message)
+    if len(said.payload) > MAX_COMMAND_BYTES:
+        raise Unusable(CommandRefusal.SCHEMA, _TOO_LARGE)
+    if depth(said.payload) > MAX_DEPTH:
+        raise Unusable(CommandRefusal.SCHEMA, f"nested deeper than {MAX_DEPTH} levels")
+    try:
+        document = orjson.loads(said.payload)
+    except orjson.JSONDecodeError as broken:
+        raise Unusable(CommandRefusal.NOT_JSON, f"not JSON: {broken}") from broken
+    if not isinstance(document, dict):
+        raise Unusable(CommandRefusal.SCHEMA, "a command is a JSON object")
+    return document

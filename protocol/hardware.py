@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from protocol.nesting import MAX_DEPTH, depth
 from protocol.vocabulary import MAX_REVISION, Action, Channel, Direction, Kind, Position
 
 MAX_LINE = 4_096
@@ -170,6 +171,8 @@ class Lines:
 
 def heard(line: bytes) -> FromHardware:
     """What hardware said; raises Garbled."""
+    if depth(line) > MAX_DEPTH:
+        raise Garbled(f"nested deeper than {MAX_DEPTH} levels")
     try:
         return _from_hardware.validate_json(line)
     except ValidationError as invalid:

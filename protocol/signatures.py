@@ -11,6 +11,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -25,6 +26,12 @@ MAX_HEADER: Final = 1_024
 _ENCODED: Final = re.compile(rb"[A-Za-z0-9_.-]+")
 _KEY_BYTES: Final = 32
 
+_P: Final = 2**255 - 19
+_Y8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER: Final = frozenset({0, 1, _P - 1, _P, _P + 1, _Y8, _P - _Y8})
+"""The y of every point whose order divides 8, in every spelling. Under such a "key" anybody can sign most messages, and
+OpenSSL takes it; all zeros, which a broken tool may write, is one of them."""
+
 
 class KeyFault(Exception):
     """What was given as a key is none that this contract can use; the message says why."""
@@ -38,6 +45,10 @@ class Key:
     thumbprint: str
     """Of the key itself (RFC 7638), whatever it is called."""
     public: Ed25519PublicKey = field(repr=False)
+
+
+EVERYBODY: Final[Mapping[str, Key]] = MappingProxyType({})
+"""No trusted keys: whatever comes is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +115,10 @@ def public_key(text: bytes) -> Key:
     jwk = _jwk(text)
     if "d" in jwk:
         raise KeyFault("it holds the private key; give a gateway the public half alone")
-    public = Ed25519PublicKey.from_public_bytes(_member(jwk, "x"))
+    point = _member(jwk, "x")
+    if int.from_bytes(point, "little") % 2**255 in _SMALL_ORDER:
+        raise KeyFault("it is a point of small order, for which anybody can sign; make a new key")
+    public = Ed25519PublicKey.from_public_bytes(point)
     thumbprint = thumbprint_of(public)
     return Key(_name(jwk) or thumbprint, thumbprint, public)
 
@@ -188,8 +202,8 @@ def _member(jwk: Mapping[str, Any], name: str) -> bytes:
 
 def _name(jwk: Mapping[str, Any]) -> str | None:
     kid = jwk.get("kid")
-    if kid is not None and (not isinstance(kid, str) or not 1 <= len(kid) <= 200):
-        raise KeyFault("its 'kid' is no text of 1 to 200 characters")
+    if kid is not None and (not isinstance(kid, str) or not 1 <= len(kid) <= 200 or not kid.isprintable()):
+        raise KeyFault("its 'kid' is not 1 to 200 characters on one line")
     return kid
 
 

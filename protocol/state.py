@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from protocol import CONTRACT
+from protocol.nesting import MAX_DEPTH, depth
 from protocol.vocabulary import ClockState, Kind, Position
 
 
@@ -70,6 +71,8 @@ class StateDocument(_Wire):
 
 def session_of(payload: bytes) -> tuple[str | None, bool]:
     """Session and `online` of a state document somebody sent; (None, False) for anything else."""
+    if depth(payload) > MAX_DEPTH:
+        return None, False
     try:
         document = orjson.loads(payload)
     except orjson.JSONDecodeError:

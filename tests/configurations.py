@@ -1,5 +1,6 @@
 """Configurations that tests start from."""
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ cert_file = "gw-1.pem"
 key_file = "gw-1.key"
 
 [trust]
-keys = []
+keys = ["cloud-2026.jwk"]
 
 [lists]
 incomplete_after_s = 600
@@ -51,7 +52,10 @@ timezone = "Africa/Johannesburg"
 opens = "1234567890123456"
 driver = "tcp://127.0.0.1:9001"
 """
-"""The contract's example, with its state beside it and without the trusted key that this version refuses."""
+"""The contract's example, with its state beside it."""
+
+UNTRUSTING: Final = CONTRACT.replace('keys = ["cloud-2026.jwk"]', "keys = []")
+"""The same without trusted keys."""
 
 MINIMAL: Final = """\
 gateway_id = "gw-1"
@@ -65,12 +69,19 @@ timezone = "Europe/London"
 """
 """Every required key, and where the state goes."""
 
+PUBLIC_KEY: Final = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+"""The public half of the example of RFC 8037, appendix A.2."""
+
+THUMBPRINT: Final = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+"""Of that key: RFC 8037, appendix A.3."""
+
 
 def furnish(home: Path) -> Path:
     """Put the files that CONTRACT names into this directory, and return it."""
     home.mkdir(parents=True, exist_ok=True)
     for name in ("mqtt-password", "ca.pem", "gw-1.pem", "gw-1.key"):
         (home / name).write_text("content\n")
+    (home / "cloud-2026.jwk").write_text(json.dumps(PUBLIC_KEY | {"kid": "cloud-2026"}))
     return home
 
 

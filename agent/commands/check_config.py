@@ -31,6 +31,7 @@ def _facts(config: Config) -> dict[str, str]:
     return {
         "gateway": config.gateway_id,
         "broker": f"{config.mqtt.host}:{config.mqtt.port}, MQTT {config.mqtt.protocol}, {_safety(config.mqtt)}",
+        "trust": ", ".join(f"{key.kid} ({key.thumbprint})" for key in config.trust.keys) or "no keys",
         "topics": f"{config.mqtt.topic_prefix}/{config.gateway_id}/",
         "region": config.default_region,
         "state": str(config.state_dir),

@@ -14,6 +14,7 @@ from agent.commands.clocks import in_words, lasting, seen
 from agent.commands.notes import clock_in, hardware_in, note_in
 from agent.commands.tables import Column, Fact, show_facts, show_line, show_rows, utf8_output
 from agent.config import Config, load
+from agent.config_checks import ANYBODY
 from agent.store_path import is_running, opened
 from protocol.digest import digest_text
 from protocol.vocabulary import ClockState, Status
@@ -71,6 +72,7 @@ def _facts(config: Config, reader: Reader, note: Mapping[str, Any] | None) -> di
         "clock": note.get("clock"),
         "storage": note.get("storage"),
         "signed": bool(config.trust.keys),
+        "keys": [key.kid for key in config.trust.keys],
         "epoch": where.epoch,
         "outbox": outbox,
         "reports": {"oldest": where.oldest, "newest": where.newest, "acknowledged": where.acknowledged},
@@ -105,9 +107,7 @@ def _show(facts: dict[str, Any], now: int, clock: Fact) -> None:
             _storage_fact(facts),
             clock,
             _outbox_fact(facts),
-            Fact("batches", "only signed ones are believed")
-            if facts["signed"]
-            else Fact("batches", "unsigned ones are believed: there are no trusted keys", "yellow"),
+            _trust_fact(facts),
         ]
     )
     click.echo()
@@ -168,6 +168,12 @@ def _outbox_fact(facts: dict[str, Any]) -> Fact:
         waiting += f" ({_counted(facts['eventsWaiting'], 'events')})"
     lost = f", {_counted(facts['eventsLost'], 'events')} lost" if facts["eventsLost"] else ""
     return Fact("outbox", f"{waiting}; {reports} and {events} so far{lost}", "red" if lost else "")
+
+
+def _trust_fact(facts: dict[str, Any]) -> Fact:
+    if not facts["keys"]:
+        return Fact("trust", f"no keys: {ANYBODY}", "yellow")
+    return Fact("trust", f"{_counted(len(facts['keys']), 'keys')} that sign: {', '.join(facts['keys'])}")
 
 
 def _counted(number: int, things: str) -> str:

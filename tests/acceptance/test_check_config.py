@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent import exits
-from tests.configurations import CONTRACT, MINIMAL, edited, furnish
+from tests.configurations import CONTRACT, MINIMAL, THUMBPRINT, UNTRUSTING, edited, furnish
 
 ROOT = Path(__file__).parents[2]
 # Root may touch everything; this is root without that power.
@@ -51,15 +51,25 @@ def test_check_config_of_a_good_file_says_what_it_means(file: Path) -> None:
         "",
         "gateway\tgw-1",
         "broker\tmqtt.example.net:8883, MQTT 5, TLS, a client certificate and a password",
+        f"trust\tcloud-2026 ({THUMBPRINT})",
         "topics\tfluss/v1/gw-1/",
         "region\tZA",
         f"state\t{file.parent}/state",
         "device\tname\tkind\ttime zone\tmax users\tdriver\topens",
         "1234567890123456\tMain gate\tfluss+\tAfrica/Johannesburg\t5000\ttcp://127.0.0.1:9000\t",
         "482913\tEntrance panel\tintercom\tAfrica/Johannesburg\t5000\ttcp://127.0.0.1:9001\t1234567890123456",
-        "note: trust.keys: is empty: whoever can publish at the broker can change the lists",
     ]
     assert not (file.parent / "state").exists(), "a check leaves nothing behind"
+
+
+def test_check_config_without_keys_says_what_that_means(file: Path) -> None:
+    file.write_text(UNTRUSTING)
+    done = fluss_agent("check-config", "--config", file)
+    assert done.returncode == exits.OK
+    assert "trust\tno keys\n" in done.stdout
+    assert done.stdout.splitlines()[-1] == (
+        "note: trust.keys: is empty: anybody who can publish at the broker can change the lists and open gates"
+    )
 
 
 def test_check_config_on_a_terminal_shows_a_table(file: Path) -> None:

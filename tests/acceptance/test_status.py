@@ -16,6 +16,7 @@ import pytest
 from rich.cells import cell_len
 
 from agent import exits
+from agent.config_checks import ANYBODY
 from storage.database import Database
 from storage.events import count_lost
 from tests.counterparts.agent import COMMAND, ROOT, Agent, gateway
@@ -32,7 +33,19 @@ MINUTE = 60_000
 EVIL = "\x1b[31mhung up\x1b]0;pwned\x07\u202e\nagain"
 FIELDS = [
     *("gatewayId", "running", "startedAt", "version", "connected", "since", "broker", "lastError", "duplicateIdentity"),
-    *("clock", "storage", "signed", "epoch", "outbox", "reports", "events", "eventsWaiting", "eventsLost", "held"),
+    *(
+        "clock",
+        "storage",
+        "signed",
+        "keys",
+        "epoch",
+        "outbox",
+        "reports",
+        "events",
+        "eventsWaiting",
+        "eventsLost",
+        "held",
+    ),
     "devices",
 ]
 
@@ -122,7 +135,7 @@ async def test_status_of_a_gateway_at_work(mosquitto: Mosquitto, tmp_path: Path)
         assert words["broker"].startswith(f"127.0.0.1:{mosquitto.port}, connected for ")
         assert (words["storage"], words["clock"]) == ("ok", "synced")
         assert words["outbox"] == f"nothing waiting; {facts['reports']['newest']} reports and 0 events so far"
-        assert words["batches"] == "unsigned ones are believed: there are no trusted keys"
+        assert words["trust"] == f"no keys: {ANYBODY}"
 
 
 async def test_status_claims_no_connection_that_a_killed_daemon_had(mosquitto: Mosquitto, tmp_path: Path) -> None:

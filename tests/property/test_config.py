@@ -141,7 +141,7 @@ WRONG = {
     'protocol = "5"': ("mqtt.protocol", 'protocol = "4"'),
     'password_file = "mqtt-password"': ("mqtt.password_file", 'password_file = "gone"'),
     'cert_file = "gw-1.pem"': ("mqtt.cert_file", "cert_file = 1"),
-    "keys = []": ("trust.keys", 'keys = ["a"]'),
+    'keys = ["cloud-2026.jwk"]': ("trust.keys[0]", 'keys = ["a"]'),
     "hold_removals_over = 0.5": ("lists.hold_removal_over", "hold_removal_over = 0.5"),
     "grace_s = 0": ("clock.grace_s", 'grace_s = "0"'),
     'id = "1234567890123456"': ("devices[0].id", 'id = "123456"'),

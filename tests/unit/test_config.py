@@ -12,7 +12,7 @@ from agent.config_checks import concerns
 from agent.config_drivers import Driver, Gpio, Serial, Tcp
 from agent.config_findings import ConfigError
 from protocol.vocabulary import Kind
-from tests.configurations import CONTRACT, MINIMAL, edited, furnish
+from tests.configurations import CONTRACT, MINIMAL, UNTRUSTING, edited, furnish
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 
@@ -172,12 +172,13 @@ def keys_of_concern(config: Config) -> list[str]:
 
 
 def test_concerns_are_told_of_unsigned_batches(home: Path) -> None:
-    assert keys_of_concern(loaded(home, CONTRACT)) == ["trust.keys"]
+    assert keys_of_concern(loaded(home, CONTRACT)) == []
+    assert keys_of_concern(loaded(home, UNTRUSTING)) == ["trust.keys"]
 
 
 def test_concerns_are_told_of_an_intercom_without_a_gate(home: Path) -> None:
     text = edited(CONTRACT, 'opens = "1234567890123456"', "")
-    assert keys_of_concern(loaded(home, text)) == ["trust.keys", "devices[1].opens"]
+    assert keys_of_concern(loaded(home, text)) == ["devices[1].opens"]
 
 
 @pytest.mark.parametrize(("host", "concerned"), [("mqtt.example.net", True), ("127.0.0.1", False)])

@@ -69,9 +69,10 @@ VALUES: dict[tuple[str, str], dict[str, str]] = {
         '"a\\u0000b"': "'a\\x00b' is no path",
         f'"{"x" * 300}"': f"{{home}}/{'x' * 300} cannot be read: File name too long",
     },
-    ("trust.keys", "[]"): {
-        '["cloud-2026.jwk"]': "signed batches are not supported by this version; write keys = []",
+    ("trust.keys", '["cloud-2026.jwk"]'): {
         '"cloud-2026.jwk"': "takes a list, not 'cloud-2026.jwk'",
+        '["cloud-2026.jwk", "cloud-2026.jwk"]': "'cloud-2026.jwk' holds the same key as 'cloud-2026.jwk'",
+        str(["cloud-2026.jwk"] * 17): "has 17: 16 at most",
     },
     ("lists.incomplete_after_s", "600"): {"0": "0 is too small: 1 at least"},
     ("lists.hold_removals_over", "0.5"): {
@@ -302,7 +303,7 @@ def test_no_value_of_a_key_that_is_none_is_repeated(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_told_in_the_order_of_the_file_under_a_heading(tmp_path: Path) -> None:
-    text = edited(edited(CONTRACT, "port = 8883", "port = 0"), "keys = []", 'keys = ["a.jwk"]')
+    text = edited(edited(CONTRACT, "port = 8883", "port = 0"), "cloud-2026.jwk", "a.jwk")
     text = edited(text, 'id = "482913"', 'id = "48"') + "[zzz]\n"
     file = furnish(tmp_path) / "agent.toml"
     file.write_text(edited(text, 'gateway_id = "gw-1"', ""))
@@ -312,7 +313,7 @@ def test_mistakes_are_told_in_the_order_of_the_file_under_a_heading(tmp_path: Pa
         f"{file}: 5 mistakes",
         "gateway_id: is missing",
         "mqtt.port: 0 is too small: 1 at least",
-        "trust.keys: signed batches are not supported by this version; write keys = []",
+        f"trust.keys[0]: {file.parent}/a.jwk cannot be read: No such file or directory",
         "devices[1].id: '48' is no device id: 16 digits for a Fluss+, 6 for an intercom",
         "zzz: is not a key here",
     ]
