@@ -41,9 +41,10 @@ from agent.watchdog import Watchdog, period_s
 from protocol.codec import Limits
 from protocol.mobile import Numbers
 from protocol.topics import Topics
-from storage.database import GLIMPSE_S, Database, Reader, SchemaFault, StorageFault
+from storage.database import GLIMPSE_S, Database, Reader, SchemaFault, StorageFault, Transaction
 from storage.merge import Device
 from storage.replace import Guard
+from storage.signers import trust
 from storage.store import enroll
 
 log = structlog.get_logger()
@@ -120,7 +121,7 @@ async def _put_together(
     clock = timekeeper(config)
     await clock.look()
     epoch = secrets.token_hex(4)
-    places = await database.transact(lambda store: enroll(store, epoch, [each.id for each in config.devices]))
+    places = await database.transact(lambda store: _enter(store, epoch, config))
     devices = {each.id: Device(places[each.id], each.id, each.kind, each.max_users) for each in config.devices}
     vault = Vault(database, reader, devices, clock, rng)
 
@@ -184,6 +185,16 @@ async def _put_together(
     bench = Bench(config.state_dir / BENCH, house.drivers, house.gate.pulse)
     watchdog = Watchdog(period_s(), vault.answer, house.gate.rehearse)
     return _Parts(clock, link, intake, answers, reporter, presence, upkeep, house, bench, watchdog)
+
+
+async def _enter(store: Transaction, epoch: str, config: Config) -> dict[str, int]:
+    """Name the store, say whose word counts in it from now on, and give every device its number."""
+    kids = {key.thumbprint: key.kid for key in config.trust.keys}
+    shift = await trust(store, kids)
+    if shift.gained or shift.lost:
+        gained = [kids.get(each or "", "whoever signs nothing") for each in shift.gained]
+        log.info("trust.changed", gained=gained, lost=[each or "whoever signs nothing" for each in shift.lost])
+    return await enroll(store, epoch, [each.id for each in config.devices])
 
 
 async def _live(parts: _Parts) -> None:

@@ -20,4 +20,4 @@ def depth(text: bytes) -> int:
     steps = text.translate(_STEPS, _SILENT).replace(b'""', b"")  # two quotes side by side change nothing about the rest
     if b'"' in steps:
         steps = b"".join(steps.split(b'"')[::2])
-    return max(accumulate(memoryview(steps).cast("b")), default=0)
+    return max(accumulate(memoryview(steps).cast("b"), initial=0))

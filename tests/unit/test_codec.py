@@ -55,7 +55,7 @@ def test_device_named_twice_is_one() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"{", b"\xff\xfe", b'{"revision": NaN}', b"[" * 3000, b'"\\ud800"', b"{} {}", b"\xef\xbb\xbf{}", b"{'a': 1}"],
+    [b"", b"{", b"\xff\xfe", b'{"revision": NaN}', b"[" * 8, b'"\\ud800"', b"{} {}", b"\xef\xbb\xbf{}", b"{'a': 1}"],
 )
 def test_what_is_no_json_is_refused_by_its_hash_alone(payload: bytes) -> None:
     refusal = refused(payload)
@@ -157,7 +157,19 @@ def test_items_are_counted_people_by_devices(people: int, devices: int, taken: b
         assert (part.code, part.batch_id) == (Refusal.TOO_LARGE, "b-1")
 
 
-def test_nesting_too_deep_to_write_down_breaks_the_schema() -> None:
-    deep = b"[" * 500 + b"]" * 500
-    payload = orjson.dumps(document("b-1", 42))[:-1] + b',"schedule":' + deep + b"}"
+@pytest.mark.parametrize(("levels", "taken"), [(7, True), (8, False), (500, False)])
+def test_nesting_is_bounded_wherever_it_is(levels: int, taken: bool) -> None:
+    """Beside the part itself, which is a level too; nothing is known of what is nested deeper."""
+    deep = b"[" * levels + b"]" * levels
+    payload = orjson.dumps(document("b-1", 42))[:-1] + b',"unheard":' + deep + b"}"
+    if taken:
+        assert isinstance(decode(payload, "gw-1", LIMITS), Part)
+    else:
+        assert refused(payload) == Refused(
+            Refusal.SCHEMA, "nested deeper than 8 levels", payload_sha256=sha256(payload).hexdigest()
+        )
+
+
+@pytest.mark.parametrize("payload", [b"[" * 3000, b'{"a":' * 9])
+def test_nesting_too_deep_is_told_before_what_is_no_json(payload: bytes) -> None:
     assert refused(payload).code is Refusal.SCHEMA
