@@ -38,7 +38,7 @@ class Signer:
     @property
     def secret(self) -> bytes:
         """The private half as a JWK."""
-        return json.dumps(self._key.as_dict(private=True)).encode()
+        return json.dumps({**self._key.as_dict(private=True), "kid": self.kid}).encode()
 
     def file(self, home: Path) -> str:
         """Put the public half into this directory; the absolute path, as ``trust.keys`` takes it."""
