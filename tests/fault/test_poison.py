@@ -1,7 +1,8 @@
 """What cannot be used, between parts that can: each is receipted once with its code, and nothing goes in circles."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -11,6 +12,8 @@ import pytest
 from tests.counterparts.agent import Agent, gateway
 from tests.counterparts.cloud import GATE, Cloud, Document, mobile, part, people
 from tests.counterparts.mosquitto import Mosquitto
+from tests.counterparts.signer import Signer, trusting
+from tests.counterparts.soak import scaled
 from tests.counterparts.waiting import until
 
 MOST_KEPT = 64
@@ -194,3 +197,73 @@ async def test_flood_of_equal_refusals_is_counted(mosquitto: Mosquitto, tmp_path
         await cloud.send(good(2))
         await cloud.outcome("good-2", "complete")
         assert len(rejections(cloud)) == 2
+
+
+DISTRUST = {"unsigned", "bad_signature", "unknown_key"}
+
+
+def unusable(rng: Random, signer: Signer, forger: Signer, number: int) -> tuple[bytes, set[str]]:
+    """One message of a thousand, other bytes every time, and the codes that are right answers."""
+    said = part(f"bad-{number}", 10_000 + number, people([number]))
+    written, genuine = json.dumps(said).encode(), signer.signs(said)
+    match number % 10:
+        case 0:
+            return written, {"unsigned"}
+        case 1:
+            return forger.signs(said), {"unknown_key"}
+        case 2:
+            return forger.signs(said, kid=signer.kid), {"bad_signature"}
+        case 3:
+            return genuine[: rng.randrange(1, len(genuine))], DISTRUST
+        case 4:
+            at = rng.randrange(len(genuine))
+            return genuine[:at] + bytes([genuine[at] ^ 1 << rng.randrange(8)]) + genuine[at + 1 :], DISTRUST
+        case 5:
+            return rng.randbytes(rng.randrange(1, 3000)), DISTRUST
+        case 6:
+            return signer.signs(written[: rng.randrange(len(written) - 1)] + b"%d" % number), {"not_json", "schema"}
+        case 7:
+            return signer.signs({**said, "schedule": nested(8)}), {"schema"}
+        case 8:
+            return signer.signs({**said, "gatewayId": f"gw-{number}"}), {"wrong_gateway"}
+        case _ if number % 200 == 9:
+            return rng.randbytes((1 << 20) + 1), {"too_large"}
+    return signer.signs({**said, "revision": -number}), {"schema"}
+
+
+async def test_thousand_unusable_messages_between_signed_parts(
+    mosquitto: Mosquitto, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """A queue full of them, as it may wait for a gateway that was away, and ten floods of equal ones in the end."""
+    rng, signer, forger = Random(19), Signer("cloud-2026"), Signer("cloud-2027")
+    bad = [unusable(rng, signer, forger, number) for number in range(scaled(1_000))]
+    floods = [payload for payload, _ in bad[-10:] for _ in range(4)]
+    goods = [good(number) for number in range(25)]
+    settings = trusting(tmp_path, signer)
+    async with gateway(tmp_path, mosquitto.port, protocol="3.1.1", settings=settings) as (agent, cloud):
+        cloud.signs = signer.signs
+        every = len(bad) // len(goods)
+        for number, each in enumerate(goods):
+            await cloud.send(*(payload for payload, _ in bad[number * every : (number + 1) * every]), each)
+        await cloud.send(*(payload for payload, _ in bad[len(goods) * every :]), *floods)
+        await cloud.settles(*goods)
+        await until(lambda: len(rejections(cloud)) >= len(bad), within_s=40, every_s=0.2, what="a receipt each")
+
+        codes = {receipt["payloadSha256"]: receipt["error"]["code"] for receipt in rejections(cloud)}
+        assert len(codes) == len(bad)
+        for number, (payload, right) in enumerate(bad):
+            assert codes[sha256(payload).hexdigest()] in right, number
+        assert {user["mobile"] for user in await agent.users()} == {mobile(number) for number in range(len(goods))}
+        assert await agent.stop() == 0
+        await until(lambda: len(rejections(cloud)) == len(bad) + 10, every_s=0.2, what="the floods, counted")
+        counted = Counter(receipt["payloadSha256"] for receipt in rejections(cloud))
+        assert sorted(counted.values())[-11:] == [1, *[2] * 10]
+        assert [receipt["repeated"] for receipt in rejections(cloud)[-10:]] == [4] * 10
+
+        reported = len(cloud.reports)
+        await agent.online(cloud)
+        await cloud.send(good(1_000))
+        await cloud.outcome("good-1000", "complete")
+        assert agent.logged("part.rejected") == [], "nothing came again"
+        assert len(cloud.reports) == reported + 3
+        record_property("tried:unusable messages receipted once", len(bad))
