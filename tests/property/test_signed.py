@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from protocol.codec import Limits, Part, Refused, decode
 from protocol.commands import CommandMessage, Unusable, decode_command
+from protocol.hardware import Garbled, heard
 from protocol.signatures import Distrusted, Verified, sign, signing_key, verified
+from protocol.state import session_of
 from protocol.vocabulary import Refusal
 from tests.counterparts.signer import Signer
 from tests.oracle.parts import document, person
@@ -121,7 +123,7 @@ class Parsers:
 
 
 def parsers_of(message: bytes, read: Callable[[bytes], object]) -> set[tuple[str, str]]:
-    with Parsers() as parsers, suppress(Unusable):
+    with Parsers() as parsers, suppress(Unusable, Garbled):
         read(message)
     return set(parsers.called)
 
@@ -174,6 +176,14 @@ def test_no_parser_sees_what_nobody_trusted_has_signed(how: str, data: st.DataOb
 @pytest.mark.parametrize("read", [reads_part, reads_command])
 def test_no_parser_sees_what_is_nested_too_deeply(deep: bytes, read: Callable[[bytes], object]) -> None:
     assert parsers_of(SIGNER.signs(deep), read) == THE_HEADER
+
+
+@pytest.mark.parametrize("read", [session_of, heard])
+def test_no_other_parser_sees_what_is_nested_too_deeply(read: Callable[[bytes], object]) -> None:
+    """The state document somebody put on our topic, and the hardware line."""
+    shallow, deep = (b'{"session":' + b"[" * levels + b"]" * levels + b"}" for levels in (7, 8))
+    assert parsers_of(shallow, read)
+    assert parsers_of(deep, read) == set()
 
 
 @pytest.mark.parametrize(
