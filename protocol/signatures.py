@@ -110,6 +110,17 @@ def sign(payload: bytes, key: SigningKey) -> bytes:
     return signed + b"." + _encoded(key.private.sign(signed))
 
 
+def new_signing_key(kid: str) -> SigningKey:
+    """A key that nobody has had before."""
+    return SigningKey(kid, Ed25519PrivateKey.generate())
+
+
+def public_half(key: SigningKey) -> Key:
+    """What of a key a gateway is given."""
+    public = key.private.public_key()
+    return Key(key.kid, thumbprint_of(public), public)
+
+
 def public_key(text: bytes) -> Key:
     """The key in a JWK (RFC 8037, section 2); one without `kid` is called by its thumbprint. Raises KeyFault."""
     jwk = _jwk(text)

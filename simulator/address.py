@@ -1,4 +1,4 @@
-"""Where a broker is and who we are to it, from what a person typed."""
+"""Where a broker is, and who we are to it and to the gateway behind it, from what a person typed."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
+from protocol.signatures import SigningKey
 from protocol.topics import DEFAULT_PREFIX
 from simulator import exits
 from simulator.exits import Failure
@@ -59,6 +60,8 @@ class Address:
     password: str | None = field(default=None, repr=False)
     protocol: Version = "5"
     prefix: str = DEFAULT_PREFIX
+    key: SigningKey | None = None
+    """What we sign with; a gateway that trusts no key in particular believes us without."""
 
     @property
     def place(self) -> str:

@@ -13,12 +13,13 @@ import orjson
 
 from protocol.codec import Limits
 from protocol.invites import MAX_PARTS, Invitee
+from protocol.signatures import SigningKey, sign
 from protocol.vocabulary import MAX_REVISION, Mode, Permission
 from simulator.exits import Failure
 
 PART_BYTES: Final = 96 * 1024
 PART_ITEMS: Final = 400
-"""What a sender keeps a part within, so that it fits every broker and cloud quota."""
+"""What a sender keeps a part within, its signature included, so that it fits every broker and cloud quota."""
 
 _CLOSING: Final = len(',"invitees":[]}') + len(',"revocations":[]')
 
@@ -43,7 +44,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part as it goes over the wire, and which people of the batch it holds."""
+    """One part as it goes over the wire, signed where it has to be, and which people of the batch it holds."""
 
     number: int
     payload: bytes
@@ -102,10 +103,12 @@ def make_batch(
     revision: int,
     issued_at: int,
     limits: Limits,
+    key: SigningKey | None = None,
 ) -> Batch:
     """The batch that invites some and revokes others (written numbers), in order, within the gateway's `limits`.
 
-    Raises BatchError where one person alone is too much for a part, and where there are too many parts.
+    With a `key` every part is signed. Raises BatchError where one person alone is too much for a part, and where there
+    are too many parts.
     """
     head: dict[str, Any] = {
         "batchId": batch_id,
@@ -118,7 +121,7 @@ def make_batch(
         "deviceIds": offer.device_ids,
     }
     head |= {name: value for name, value in _terms(offer) if value is not None}
-    room = min(PART_BYTES, limits.part_bytes) - len(orjson.dumps(head)) - _CLOSING
+    room = _room(min(PART_BYTES, limits.part_bytes), key) - len(orjson.dumps(head)) - _CLOSING
     most = min(PART_ITEMS, limits.part_items // len(offer.device_ids))
     if most == 0:
         raise BatchError(
@@ -135,9 +138,15 @@ def make_batch(
     first = 0
     for number, (field, items) in enumerate(chunks, 1):
         start = orjson.dumps(head | {"part": number, "parts": len(chunks)})[:-1]
-        parts.append(Part(number, b'%b,"%b":[%b]}' % (start, field.encode(), b",".join(items)), first, len(items)))
+        said = b'%b,"%b":[%b]}' % (start, field.encode(), b",".join(items))
+        parts.append(Part(number, said if key is None else sign(said, key), first, len(items)))
         first += len(items)
     return Batch(batch_id, gateway_id, revision, offer.mode, offer.device_ids, first, tuple(parts))
+
+
+def _room(most: int, key: SigningKey | None) -> int:
+    """Bytes that can be said in `most` bytes of the wire: a JWS has four letters for every three of them."""
+    return most if key is None else (most - len(sign(b"", key))) * 3 // 4
 
 
 def _terms(offer: Offer) -> Iterator[tuple[str, Any]]:

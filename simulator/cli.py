@@ -9,7 +9,7 @@ import click
 
 from simulator import exits, version
 
-_COMMANDS: Final = ("demo", "scenario", "broker", "hardware", "cloud")
+_COMMANDS: Final = ("demo", "scenario", "broker", "hardware", "cloud", "keys")
 """Each is the `command` of the module with its name in `simulator.commands`."""
 
 

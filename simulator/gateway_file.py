@@ -1,4 +1,4 @@
-"""What a cloud may take from a gateway's own configuration: where its broker is, and what its devices are.
+"""What a cloud may take from a gateway's own configuration: its broker, its devices, and which keys it believes.
 
 Never its credentials or its client id: two clients with one identity throw each other out, for ever.
 """
@@ -51,12 +51,19 @@ class Device(_Table):
     driver: str = "none"
 
 
+class Trust(_Table):
+    """Whose words the gateway believes."""
+
+    keys: list[str] = []
+
+
 class GatewayFile(_Table):
     """The part of a gateway's configuration that is true on both sides."""
 
     gateway_id: str
     default_region: str = "ZA"
     mqtt: Broker
+    trust: Trust = Trust()
     devices: list[Device] = Field(min_length=1)
 
 

@@ -14,8 +14,9 @@ from simulator import exits
 from simulator.address import Address
 from simulator.delivery import FIRST_WORD_S
 from simulator.exits import Failure
+from simulator.keyring import SIGNATURE_REFUSALS
 from simulator.line import Line, converse
-from simulator.messages import Message, Receipt, Reply, State, Statuses
+from simulator.messages import Complaint, Message, Receipt, Reply, State, Statuses
 
 ASK_AGAIN_S: Final = 5.0
 
@@ -42,6 +43,8 @@ class Inquiry:
         self._gateway_id = gateway_id
         self._compose = compose
         self._command_id: str | None = None
+        self._disbelief: Reply | None = None
+        """A refusal of somebody's signature, perhaps of ours: such a reply names no command."""
         self._timeout_s = timeout_s
         self._state: State | None = None
         self._news = asyncio.Event()
@@ -60,7 +63,9 @@ class Inquiry:
                 if time.monotonic() >= give_up_at:
                     raise Unanswered(f"{self._gateway_id} has not answered within {self._timeout_s:g} s")
                 await line.send_command(asked)
-                await self._until(lambda: self.reply is not None, min(ASK_AGAIN_S, give_up_at - time.monotonic()))
+                patience_s = min(ASK_AGAIN_S, give_up_at - time.monotonic())
+                if not await self._until(lambda: self.reply is not None, patience_s):
+                    self.reply = self._disbelief
             reply = self.reply
             more = reply.outcome == Answer.DONE and awaits(self, reply)
             while more and await self._until(self._more_than(len(self.reports)), ASK_AGAIN_S):
@@ -73,8 +78,10 @@ class Inquiry:
         match message:
             case State():
                 self._state = message
-            case Reply(command_id=self._command_id):
+            case Reply(command_id=str(command_id)) if command_id == self._command_id:
                 self.reply = message
+            case Reply(command_id=None, error=Complaint(code=code)) if code in SIGNATURE_REFUSALS:
+                self._disbelief = message
             case Receipt() | Statuses():
                 self.reports.append(message)
         self._news.set()

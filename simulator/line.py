@@ -11,6 +11,7 @@ import aiomqtt
 from aiomqtt import MqttError, ProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from protocol.signatures import SigningKey, sign
 from protocol.topics import Topics
 from simulator.address import Address
 from simulator.messages import Message, read
@@ -35,18 +36,19 @@ T = TypeVar("T")
 class Line:
     """A connection that is open; its methods raise MqttError when it breaks, which `converse` puts into words."""
 
-    def __init__(self, client: aiomqtt.Client, topics: Topics) -> None:
+    def __init__(self, client: aiomqtt.Client, topics: Topics, key: SigningKey | None) -> None:
         self._client = client
         self._topics = topics
+        self._key = key
         self._window = asyncio.Semaphore(WINDOW)
 
     async def send_part(self, payload: bytes) -> None:
-        """Have the broker take one part of a batch."""
+        """Have the broker take one part of a batch, which was signed when it was cut to size."""
         await self._publish(self._topics.invites, payload)
 
     async def send_command(self, payload: bytes) -> None:
-        """Have the broker take one command."""
-        await self._publish(self._topics.commands, payload)
+        """Have the broker take one command, which is signed here: none leaves without."""
+        await self._publish(self._topics.commands, payload if self._key is None else sign(payload, self._key))
 
     async def _publish(self, topic: str, payload: bytes) -> None:
         async with self._window:
@@ -118,7 +120,7 @@ async def _speak(client: aiomqtt.Client, topics: Topics, address: Address, speak
         granted = await client.subscribe(topic, qos=1)
         if any(_value(code) >= 0x80 for code in granted):
             raise Unreachable(f"{address.place} does not let this user read {topic}: its access rules have to allow it")
-    return await speak(Line(client, topics))
+    return await speak(Line(client, topics, address.key))
 
 
 async def _listen(client: aiomqtt.Client, topics: Topics, hear: Callable[[Message], None]) -> None:

@@ -72,6 +72,7 @@ class Office:
                 revision=next_revision(now_ms, state.revision if state else 0),
                 issued_at=now_ms,
                 limits=Limits(part_items=PART_PEOPLE * len(offer.device_ids)),
+                key=self._address.key,
             )
 
         delivery = Delivery(

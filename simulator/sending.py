@@ -15,7 +15,8 @@ from simulator import exits
 from simulator.address import Address
 from simulator.batching import Batch, Offer, make_batch, new_batch_id, next_revision
 from simulator.delivery import Delivery
-from simulator.messages import State
+from simulator.keyring import CURE, SIGNATURE_REFUSALS
+from simulator.messages import Complaint, State
 from simulator.outcome import document, outcome_lines, print_outcome, print_results, summary
 from simulator.roster import Roster
 from simulator.terminal import Column, print_lines, print_table
@@ -50,6 +51,7 @@ async def deliver(
             revision=next_revision(now_ms, state.revision if state else 0),
             issued_at=now_ms,
             limits=Limits(state.limits.max_part_bytes, state.limits.max_part_items) if state else Limits(),
+            key=address.key,
         )
 
     with Progress(
@@ -95,6 +97,9 @@ def print_afterword(say: Console, tracker: Tracker, roster: Roster, devices: Map
     """The result in one sentence, and what a person has to do something about."""
     say.print()
     print_lines(say, summary(outcome_lines(roster, tracker), len(devices)))
+    refusals = {answer.code for _, _, answer in tracker.results() if isinstance(answer, Complaint)}
+    if refusals & SIGNATURE_REFUSALS:
+        print_lines(say, Text(f"Nothing was believed: {CURE}.", style="yellow"))
     if tracker.removed:
         columns = [Column("Taken off the list"), Column("Device")]
         print_table(say, columns, [(mobile or "", devices.get(where, where)) for where, mobile in tracker.removed])

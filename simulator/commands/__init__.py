@@ -7,9 +7,11 @@ from typing import Any, TypedDict, TypeVar
 
 import click
 
+from protocol.signatures import SigningKey, public_half
 from protocol.topics import DEFAULT_PREFIX
 from simulator.address import Address, Tls, Version, parse_address
 from simulator.gateway_file import Device, GatewayFile, read_gateway_file
+from simulator.keyring import UnusableKey, read_public_key, read_signing_key
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,8 +40,16 @@ class Where(TypedDict):
     cert_file: Path | None
     key_file: Path | None
     config: Path | None
+    sign_with: Path | None
 
 
+sign_with_option = click.option(
+    "--sign-with",
+    type=_FILE,
+    metavar="FILE",
+    envvar="FLUSS_SIGN_WITH",
+    help="A private key (`fluss-simulator keys new`): what is sent is signed. [env: FLUSS_SIGN_WITH]",
+)
 _TARGET = (
     click.option(
         "--broker",
@@ -59,6 +69,7 @@ _TARGET = (
         metavar="FILE",
         help="A gateway's own configuration: its broker's address and its devices are taken from there.",
     ),
+    sign_with_option,
 )
 
 
@@ -69,8 +80,11 @@ def target_options(command: F) -> F:
     return command
 
 
-def find_target(where: Where) -> Target:
-    """What the options say; those given win over the gateway's file. Raises click.UsageError, GatewayFileError."""
+def find_target(where: Where, *, listens: bool = False) -> Target:
+    """What the options say; those given win over the gateway's file. Raises click.UsageError, GatewayFileError.
+
+    Unless a command just `listens`, it is also told here that the gateway would not believe a word of what is sent.
+    """
     config = where["config"]
     tls = Tls(where["ca_file"], where["cert_file"], where["key_file"])
     if tls.key_file is not None and tls.cert_file is None:
@@ -79,6 +93,9 @@ def find_target(where: Where) -> Target:
     gateway_id = where["gateway"] or (file and file.gateway_id)
     if not gateway_id:
         raise click.UsageError("say which gateway: --gateway ID, or --config with its configuration file")
+    key = None if where["sign_with"] is None else read_signing_key(where["sign_with"])
+    if file is not None and config is not None and not listens:
+        _demand_trust(config, file, key)
     protocol: Version = where["protocol"] or (file.mqtt.protocol if file else "5")
     prefix = where["prefix"] or (file.mqtt.topic_prefix if file else DEFAULT_PREFIX)
     if where["broker"] is not None:
@@ -89,7 +106,9 @@ def find_target(where: Where) -> Target:
         raise click.UsageError(
             "say where the broker is: --broker mqtt://host, or --config with a gateway's configuration file"
         )
-    return Target(address, gateway_id, file.devices if file else [], file.default_region if file else "ZA")
+    return Target(
+        replace(address, key=key), gateway_id, file.devices if file else [], file.default_region if file else "ZA"
+    )
 
 
 def _address_of(config: Path, file: GatewayFile, tls: Tls) -> Address:
@@ -103,6 +122,26 @@ def _address_of(config: Path, file: GatewayFile, tls: Tls) -> Address:
     if not mqtt.tls and tls != Tls():
         raise click.UsageError(f"the broker in {config} has no TLS, so there is no use for certificates")
     return Address(mqtt.host, mqtt.port, tls if mqtt.tls else None)
+
+
+def _demand_trust(config: Path, file: GatewayFile, key: SigningKey | None) -> None:
+    """Raise UsageError where the keys that the gateway's file names show that it would not believe us."""
+    if not file.trust.keys:
+        return
+    names = ", ".join(file.trust.keys)
+    if key is None:
+        raise click.UsageError(
+            f"the gateway in {config} takes only what is signed: add --sign-with with the private half of {names}"
+        )
+    try:
+        trusted = [read_public_key(config.parent / name) for name in file.trust.keys]
+    except (UnusableKey, OSError):
+        return  # it may have them as systemd credentials: then only the gateway can tell
+    ours = public_half(key)
+    if not any((each.kid, each.thumbprint) == (ours.kid, ours.thumbprint) for each in trusted):
+        raise click.UsageError(
+            f"the gateway in {config} does not trust the key {ours.kid!r} ({ours.thumbprint}): it has {names}"
+        )
 
 
 format_option = click.option(

@@ -13,6 +13,7 @@ from simulator import exits
 from simulator.commands import Where, find_target
 from simulator.delivery import command
 from simulator.inquiry import Inquiry
+from simulator.keyring import CURE, SIGNATURE_REFUSALS
 from simulator.messages import Reply, State
 from simulator.terminal import print_lines
 
@@ -45,7 +46,8 @@ def ended(say: Console, reply: Reply) -> int:
     if reply.outcome != Answer.DONE:
         why = f": {reply.error.message or reply.error.code}" if reply.error else ""
         did = "refused" if reply.outcome == Answer.REFUSED else "failed"
-        print_lines(say, Text(f"The gateway {did}{why}", style="red"))
+        cure = f"; {CURE}" if reply.error and reply.error.code in SIGNATURE_REFUSALS else ""
+        print_lines(say, Text(f"The gateway {did}{why}{cure}", style="red"))
         return exits.REFUSED
     print_lines(say, f"Done. {orjson.dumps(reply.result).decode() if reply.result else ''}")
     return exits.OK

@@ -30,7 +30,7 @@ _FRESH: Final = frozenset({Arrival.NEW, Arrival.NEW_EPOCH})
 @target_options
 def watch(**options: Unpack[Where]) -> None:
     """Show what a gateway says as it comes, until Ctrl-C."""
-    target = find_target(options)
+    target = find_target(options, listens=True)
     with suppress(KeyboardInterrupt):
         asyncio.run(_Watch(target, make_console(), make_console(stderr=True)).run())
 

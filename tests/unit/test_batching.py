@@ -9,8 +9,10 @@ import pytest
 
 from protocol.codec import Limits
 from protocol.invites import Invitee
+from protocol.signatures import SigningKey, new_signing_key, public_half, public_jwk
 from protocol.vocabulary import MAX_REVISION, Mode, Permission
 from simulator.batching import PART_BYTES, PART_ITEMS, Batch, BatchError, Offer, make_batch, new_batch_id, next_revision
+from tests.oracle.notary import attested
 
 GATE, PANEL = "1234567890123456", "482913"
 OFFER = Offer((GATE,), Permission.ALWAYS)
@@ -21,7 +23,11 @@ def person(number: int, notes: str = "") -> Invitee:
 
 
 def batch(
-    invitees: list[Invitee], revoked: tuple[str, ...] = (), offer: Offer = OFFER, limits: Limits | None = None
+    invitees: list[Invitee],
+    revoked: tuple[str, ...] = (),
+    offer: Offer = OFFER,
+    limits: Limits | None = None,
+    key: SigningKey | None = None,
 ) -> Batch:
     return make_batch(
         invitees,
@@ -32,6 +38,7 @@ def batch(
         revision=42,
         issued_at=1_795_300_000_000,
         limits=limits or Limits(),
+        key=key,
     )
 
 
@@ -43,6 +50,31 @@ def test_ten_thousand_people_make_under_thirty_parts() -> None:
     made = batch([person(number, "Unit 4") for number in range(10_000)])
     assert len(made.parts) == 25
     assert all(part.items == PART_ITEMS and len(part.payload) <= PART_BYTES for part in made.parts)
+
+
+def test_ten_thousand_people_with_all_that_is_known_of_them_make_under_forty_signed_parts() -> None:
+    """240 bytes each, twice what a name and a number take."""
+    people = [person(number, f"Unit {number}, {'x' * 168}") for number in range(10_000)]
+    key = new_signing_key("cloud-2026")
+    bare, signed = batch(people), batch(people, key=key)
+    assert 230 < len(bare.parts[0].payload) / bare.parts[0].items < 250
+    assert (len(bare.parts), len(signed.parts)) == (25, 34)
+    sizes = [len(part.payload) for part in signed.parts]
+    assert max(sizes) <= PART_BYTES, "as the wire carries it"
+    assert min(sizes[:-1]) > PART_BYTES * 0.99, "parts are filled"
+    names: list[str] = []
+    for part in signed.parts:
+        found = attested(part.payload, public_jwk(public_half(key)))
+        assert found is not None
+        header, payload = found
+        assert header == {"alg": "EdDSA", "kid": "cloud-2026"}
+        names += [invitee["userName"] for invitee in json.loads(payload)["invitees"]]
+    assert names == [each["userName"] for each in people]
+
+
+def test_signed_parts_stay_within_a_small_gateway_s_limit() -> None:
+    made = batch([person(number) for number in range(100)], limits=Limits(part_bytes=2_000), key=new_signing_key("k"))
+    assert 1_800 < max(len(part.payload) for part in made.parts) <= 2_000
 
 
 def test_long_notes_make_smaller_parts() -> None:
