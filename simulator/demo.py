@@ -19,6 +19,7 @@ from simulator.doorstep import GATE, PANEL, ZONE, DemoFailed
 from simulator.ending import Ending, heading
 from simulator.gate import Gate
 from simulator.gateway import Gateway
+from simulator.keyring import make_pair
 from simulator.messages import State
 from simulator.office import Office
 from simulator.outcome import outcome_lines, print_outcome, summary
@@ -50,14 +51,15 @@ async def run_demo(console: Console, home: Path) -> None:
         "Here both are on this machine, with a broker between them.",
     )
     async with BenchBroker() as broker:
-        address = Address(broker.host, broker.port, protocol="3.1.1")
+        keys = make_pair(home, "cloud-demo")
+        address = Address(broker.host, broker.port, protocol="3.1.1", key=keys.key)
         devices = [
             Gate(GATE, name=DEVICES[GATE], travel_s=_TRAVEL_S, auto_close_s=_TRAVEL_S),
             Panel(PANEL, name=DEVICES[PANEL]),
         ]
         async with Site(devices, zone=ZONE.key, opens={PANEL: GATE}) as site:
             config = home / "gateway.toml"
-            config.write_text(site.configuration(GATEWAY, home / "state", address), "utf-8")
+            config.write_text(site.configuration(GATEWAY, home / "state", address, keys.public), "utf-8")
             async with (
                 Cloud(address, GATEWAY) as cloud,
                 Gateway(config, home / "gateway.log", address, GATEWAY) as gateway,
@@ -68,6 +70,8 @@ async def run_demo(console: Console, home: Path) -> None:
                     console,
                     f"The broker is in this process, at {broker.url}. The gateway is fluss-agent, a process of its own"
                     f" (pid {gateway.pid}), online after {seconds:.1f} s with a Fluss+ and an intercom.",
+                    f"It has the public half of the office's key ({keys.public.name}), and believes nothing that is not"
+                    " signed with the private one.",
                 )
                 await _Story(console, address, gateway).tell()
                 await Ending(console, broker, gateway, site, cloud, Office(address, GATEWAY, cloud)).tell()

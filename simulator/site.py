@@ -102,10 +102,16 @@ class Site:
         """The names of devices that are plugged in, and no gateway is there."""
         return [self.devices[each].name for each in self._wires if not self.devices[each].connected]
 
-    def configuration(self, gateway_id: str, state_dir: Path, broker: Address, *, trust: str = "system") -> str:
-        """The file of a gateway that keeps these devices; `trust` is how far it believes its clock."""
+    def configuration(
+        self, gateway_id: str, state_dir: Path, broker: Address, key: Path, *, trust: str = "system"
+    ) -> str:
+        """The file of a gateway that keeps these devices, and takes only what is signed with the private half of `key`.
+
+        `trust` is how far it believes its clock.
+        """
         tables = [
             _table("mqtt", host=broker.host, port=broker.port, protocol=broker.protocol),
+            _table("trust", keys=[str(key)]),
             _table("clock", trust=trust),
         ]
         for device_id, device in self.devices.items():

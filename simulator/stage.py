@@ -18,6 +18,7 @@ from simulator.cloud import Cloud, Silence
 from simulator.gate import Gate
 from simulator.gateway import START_S, Gateway
 from simulator.hardware import Hardware
+from simulator.keyring import make_pair
 from simulator.messages import State
 from simulator.panel import Panel
 from simulator.scenario import Fixture, Scenario
@@ -50,6 +51,7 @@ class Stage:
     gateway: Gateway
     _config: Path
     _state_dir: Path
+    _key: Path
 
     @property
     def connected(self) -> bool:
@@ -63,7 +65,9 @@ class Stage:
         """
         broker = Address(HOST, self.uplink.port, protocol="3.1.1")
         trust = "system" if knows_time else "auto"
-        self._config.write_text(self.site.configuration(GATEWAY, self._state_dir, broker, trust=trust), "utf-8")
+        self._config.write_text(
+            self.site.configuration(GATEWAY, self._state_dir, broker, self._key, trust=trust), "utf-8"
+        )
         if self.uplink.net is Net.DOWN:
             await self.gateway.start_until(self.site.dialled(START_S))
             return
@@ -165,14 +169,15 @@ async def put_up(scenario: Scenario, home: Path, now: datetime, travel_s: float)
     opens = {each.device_id: each.opens for each in scenario.devices if each.opens is not None}
     rng = Random(scenario.title)  # noqa: S311 -- the same mishaps every time
     async with BenchBroker() as broker, Uplink(broker.port, rng) as uplink:
-        address = Address(broker.host, broker.port, protocol="3.1.1")
+        keys = make_pair(home, "cloud-story")
+        address = Address(broker.host, broker.port, protocol="3.1.1", key=keys.key)
         config = home / "gateway.toml"
         async with (
             Site(devices, zone=scenario.zone.key, opens=opens) as site,
             Cloud(address, GATEWAY, now_ms=lambda: clock.now_ms) as cloud,
             Gateway(config, home / "gateway.log", address, GATEWAY, clock.environment) as gateway,
         ):
-            yield Stage(address, clock, site, uplink, cloud, gateway, config, home / "state")
+            yield Stage(address, clock, site, uplink, cloud, gateway, config, home / "state", keys.public)
 
 
 async def _until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
