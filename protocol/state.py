@@ -79,4 +79,5 @@ def session_of(payload: bytes) -> tuple[str | None, bool]:
         return None, False
     if not isinstance(document, dict):
         return None, False
-    return document.get("session"), document.get("online") is True
+    session = document.get("session")
+    return session if isinstance(session, str) else None, document.get("online") is True

@@ -24,10 +24,10 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if IN_CI else "here")
 
 
-def gone_if_missing(name: str, found: object) -> None:
+def gone_if_missing(name: str, found: object, cure: str | None = None) -> None:
     """Skip the test where a program is not installed; fail it in CI, where nothing may be skipped for that."""
     if not found:
-        reason = f"{name} is not installed on this machine: apt-get install {name}"
+        reason = f"{name} is not installed on this machine: {cure or f'apt-get install {name}'}"
         pytest.fail(f"{reason} (in CI a failure, not a skip)") if IN_CI else pytest.skip(reason)
 
 
