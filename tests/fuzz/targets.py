@@ -63,6 +63,7 @@ def read_part(data: bytes) -> None:
 def golden_parts() -> Iterable[bytes]:
     for part in json.loads((GOLDEN / "parts.json").read_bytes()):
         yield part.encode() if isinstance(part, str) else json.dumps(part).encode()
+    yield b'{"permission":' + b"[" * 9_000 + b"]" * 9_000 + b"}"
 
 
 def read_command(data: bytes) -> None:
@@ -191,6 +192,7 @@ def configurations() -> Iterable[bytes]:
     yield from (CONTRACT.encode(), MINIMAL.encode())
     for name in ("systemd/agent.example.toml", "tests/acceptance/everything.toml"):
         yield (ROOT / name).read_bytes()
+    yield b"x = " + b"[" * 3_000
 
 
 # ── What an office has ────────────────────────────────────────────────────────────────────────────────────────────────
