@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from hashlib import sha256
 from typing import Final
 
 import orjson
@@ -14,9 +16,8 @@ from simulator import exits
 from simulator.address import Address
 from simulator.delivery import FIRST_WORD_S
 from simulator.exits import Failure
-from simulator.keyring import SIGNATURE_REFUSALS
 from simulator.line import Line, converse
-from simulator.messages import Complaint, Message, Receipt, Reply, State, Statuses
+from simulator.messages import Message, Receipt, Reply, State, Statuses
 
 ASK_AGAIN_S: Final = 5.0
 
@@ -43,8 +44,8 @@ class Inquiry:
         self._gateway_id = gateway_id
         self._compose = compose
         self._command_id: str | None = None
-        self._disbelief: Reply | None = None
-        """A refusal of somebody's signature, perhaps of ours: such a reply names no command."""
+        self._unread: dict[str, Reply] = {}
+        """Refusals of messages of which nothing was read, by what those were."""
         self._timeout_s = timeout_s
         self._state: State | None = None
         self._news = asyncio.Event()
@@ -62,10 +63,9 @@ class Inquiry:
             while self.reply is None:
                 if time.monotonic() >= give_up_at:
                     raise Unanswered(f"{self._gateway_id} has not answered within {self._timeout_s:g} s")
-                await line.send_command(asked)
+                digest = sha256(await line.send_command(asked)).hexdigest()
                 patience_s = min(ASK_AGAIN_S, give_up_at - time.monotonic())
-                if not await self._until(lambda: self.reply is not None, patience_s):
-                    self.reply = self._disbelief
+                await self._until(partial(self._answered, digest), patience_s)
             reply = self.reply
             more = reply.outcome == Answer.DONE and awaits(self, reply)
             while more and await self._until(self._more_than(len(self.reports)), ASK_AGAIN_S):
@@ -80,11 +80,15 @@ class Inquiry:
                 self._state = message
             case Reply(command_id=str(command_id)) if command_id == self._command_id:
                 self.reply = message
-            case Reply(command_id=None, error=Complaint(code=code)) if code in SIGNATURE_REFUSALS:
-                self._disbelief = message
+            case Reply(command_id=None, payload_sha256=str(digest)):
+                self._unread[digest] = message
             case Receipt() | Statuses():
                 self.reports.append(message)
         self._news.set()
+
+    def _answered(self, digest: str) -> bool:
+        self.reply = self.reply or self._unread.get(digest)
+        return self.reply is not None
 
     def _more_than(self, heard: int) -> Callable[[], bool]:
         return lambda: len(self.reports) > heard

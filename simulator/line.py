@@ -46,9 +46,11 @@ class Line:
         """Have the broker take one part of a batch, which was signed when it was cut to size."""
         await self._publish(self._topics.invites, payload)
 
-    async def send_command(self, payload: bytes) -> None:
-        """Have the broker take one command, which is signed here: none leaves without."""
-        await self._publish(self._topics.commands, payload if self._key is None else sign(payload, self._key))
+    async def send_command(self, payload: bytes) -> bytes:
+        """Have the broker take one command; what it took, for it is signed here, and none leaves without."""
+        message = payload if self._key is None else sign(payload, self._key)
+        await self._publish(self._topics.commands, message)
+        return message
 
     async def _publish(self, topic: str, payload: bytes) -> None:
         async with self._window:

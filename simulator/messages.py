@@ -90,11 +90,12 @@ class Event(_Document):
 
 
 class Reply(_Document):
-    """The answer to a command."""
+    """The answer to a command; one that could not be read is named by its bytes alone."""
 
     command_id: str | None
     outcome: str
     at: int
+    payload_sha256: str | None = None
     error: Complaint | None = None
     result: dict[str, object] = Field(default_factory=dict)
 

@@ -19,6 +19,8 @@ PART_PEOPLE: Final = 100
 
 DELIVERY_S: Final = 60.0
 ANSWER_S: Final = 5.0
+ORDER_MS: Final = 60_000
+"""How long an order is good for that must not be carried out twice."""
 
 
 class Office:
@@ -40,8 +42,9 @@ class Office:
 
     async def give_code(self, name: str, mobile: str, panel_id: str) -> tuple[str | None, str]:
         """A code for somebody, None where there is none; and why there is none."""
+        expires_at = self._now_ms() + ORDER_MS
         fields = {"deviceId": panel_id, "mobile": mobile, "userName": name}
-        reply = await self._cloud.command(Command.ISSUE_CODE, within_s=ANSWER_S, **fields)
+        reply = await self._cloud.command(Command.ISSUE_CODE, within_s=ANSWER_S, expiresAt=expires_at, **fields)
         if reply is None or reply.outcome != Reply.DONE:
             return None, reply.error.code if reply is not None and reply.error else "no reply"
         return str(reply.result["code"]), ""

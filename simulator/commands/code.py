@@ -1,5 +1,6 @@
 """`fluss-simulator cloud issue-code`, `revoke-code` and `codes`: one-time codes of an intercom."""
 
+import time
 from datetime import datetime
 from typing import Unpack
 
@@ -33,8 +34,9 @@ def issue_code(
     **options: Unpack[Where],
 ) -> int:
     """Give somebody a code: once in, once out."""
-    fields = {"deviceId": device, "userName": name, "mobile": mobile, "code": code}
+    fields: dict[str, str | int | None] = {"deviceId": device, "userName": name, "mobile": mobile, "code": code}
     fields |= {"entryDeviceId": entry, "exitDeviceId": way_out}
+    fields |= {"expiresAt": time.time_ns() // 1_000_000 + round(timeout_s * 1000)}
     _, reply = ask(options, Command.ISSUE_CODE, lambda _: fields, timeout_s)
     return ended(make_console(stderr=True), reply)
 

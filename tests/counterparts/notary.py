@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any
 
 import aiomqtt
@@ -44,7 +45,8 @@ class Notary:
             if found is None:
                 self.doubtful.append(message.payload)
                 error = {"code": "unsigned", "message": "not signed"}
-                await self._reply({"commandId": None, "outcome": "refused", "at": 0, "error": error})
+                meant = {"commandId": None, "payloadSha256": sha256(message.payload).hexdigest()}
+                await self._reply({**meant, "outcome": "refused", "at": 0, "error": error})
                 continue
             said = json.loads(found[1])
             if message.topic.value.endswith("/commands"):
