@@ -84,6 +84,9 @@ def test_demo_tells_the_whole_story_and_ends_by_itself(tmp_path: Path) -> None:
         "Why somebody stays outside",
     ]
     chapters = re.split(r"^\d  .+\n", story, flags=re.MULTILINE)
+    assert (
+        "It has the public half of the office's key (cloud-demo.jwk), and believes nothing that is not" in chapters[1]
+    )
     preview, imported, held, again, restart, at_the_gate, without_broker, why = chapters[2:]
     people = [line for line in SAMPLE.read_text("utf-8").splitlines() if re.match('[^"]*,', line)]
     assert len(people) > 40
@@ -173,6 +176,8 @@ def test_kept_demo_can_be_looked_at(tmp_path: Path) -> None:
         env=environment(tmp_path),
     )
     assert len(json.loads(users.stdout)) == 95
+    assert 'keys = ["' + str(kept / "cloud-demo.jwk") in (kept / "gateway.toml").read_text()
+    assert (kept / "cloud-demo.private.jwk").stat().st_mode & 0o777 == 0o600
     again = demo("--keep", str(kept), home=tmp_path)
     assert (again.returncode, "is not empty: name a new directory" in again.stderr) == (exits.USAGE, True)
 

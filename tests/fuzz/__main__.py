@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["agent", "protocol", "simulator", "test
 from tests.fuzz.mutations import mutated
 
 SLOW_S: Final = 0.1
-WARM: Final = 500
+WARM: Final = 100
 """Inputs after which everything is loaded that will be, and memory is compared with what it is then."""
 
 _WORD: Final = re.compile(rb"[A-Za-z0-9_+-]{2,40}")

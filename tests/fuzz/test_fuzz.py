@@ -61,7 +61,7 @@ def test_no_input_breaks_a_parser(name: str, tmp_path: Path, record_property: Ca
     done = fuzzed(name, tmp_path, *repeatable)
     assert done.returncode == 0, done.stderr[-OUTPUT:]
     inputs = int(figure(done, "stat::number_of_executed_units"))
-    assert inputs > 500, "too few to mean anything"
+    assert inputs > 100, "too few to mean anything"
     assert growth_mb(done) <= GROWTH_MB
     record_property("tried:fuzzed inputs", inputs)
     record_property(f"slowest input, {name}", f"{figure(done, 'slowest'):g} ms")
