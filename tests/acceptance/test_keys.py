@@ -163,6 +163,8 @@ def test_wrong_key_is_told_before_anything_is_sent(pair: Pair, tmp_path: Path) -
     assert "does not trust the key 'stranger'" in words
     right = simulator(*NOWHERE, "--config", trusting.file, "--sign-with", pair.private)
     assert right.returncode == exits.UNREACHABLE, "nothing is wrong with this one but the broker"
+    listening = simulator("cloud", "watch", "--config", trusting.file)
+    assert listening.returncode == exits.UNREACHABLE, "whoever just listens needs no key"
     elsewhere = Agent(tmp_path / "gw", 1, settings={"trust": {"keys": ["a-credential.jwk"]}})
     unsure = simulator(*NOWHERE, "--config", elsewhere.file, "--sign-with", stranger.private)
     assert unsure.returncode == exits.UNREACHABLE, "only the gateway can tell"
