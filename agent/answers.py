@@ -9,6 +9,7 @@ import structlog
 from agent.codebook import Codebook
 from agent.link import Delivery, Link
 from agent.orders import ACTIONS, Orders
+from agent.resync import Resync
 from agent.vault import Vault
 from protocol.commands import CommandMessage, ReplyError, ReplyMessage, Unusable, decode_command
 from protocol.signatures import Key
@@ -19,7 +20,7 @@ from storage.outbox import position
 
 log = structlog.get_logger()
 
-_NOT_YET: Final = frozenset({Command.RESYNC, Command.ERASE})
+_NOT_YET: Final = frozenset({Command.ERASE})
 _AT_ONCE: Final = frozenset({*ACTIONS, Command.ISSUE_CODE, Command.REVOKE_CODE, Command.CODES})
 """What no list has a say in. All others wait their turn."""
 
@@ -52,6 +53,7 @@ class Answers:
         vault: Vault,
         orders: Orders,
         codebook: Codebook,
+        resync: Resync,
     ) -> None:
         self._gateway_id = gateway_id
         self._trusted = trusted
@@ -60,6 +62,7 @@ class Answers:
         self._vault = vault
         self._orders = orders
         self._codebook = codebook
+        self._resync = resync
         self._in_hand: dict[bytes, list[Delivery]] = {}
         self._line: asyncio.Queue[tuple[Delivery, CommandMessage | Unusable]] = asyncio.Queue(IN_LINE)
 
@@ -125,8 +128,27 @@ class Answers:
         while True:
             delivery, command = await self._line.get()
             if await delivery.turn():
-                _log(await self._committed(command))
+                _log(await self._answer(command))
                 delivery.acknowledge()
+
+    async def _answer(self, command: CommandMessage | Unusable) -> ReplyMessage:
+        if isinstance(command, CommandMessage) and command.command is Command.RESYNC:
+            return await self._resynced(command)
+        return await self._committed(command)
+
+    async def _resynced(self, command: CommandMessage) -> ReplyMessage:
+        """A whole list is read before the transaction: nobody who has something to store waits for it."""
+        try:
+            work = await self._resync.prepare(command)
+        except Unusable as why:
+            return await self._refused(command.command_id, why)
+
+        async def answered(transaction: Transaction) -> ReplyMessage:
+            reply = self._reply(command.command_id, Reply.DONE, None, await work(transaction))
+            await outbox.reply(transaction, reply.payload())
+            return reply
+
+        return await self._vault.commit(answered)
 
     async def _committed(self, command: CommandMessage | Unusable) -> ReplyMessage:
         async def work(transaction: Transaction) -> ReplyMessage:

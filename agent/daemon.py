@@ -33,6 +33,7 @@ from agent.ownership import Occupied, owned
 from agent.presence import Presence
 from agent.quarantine import Quarantine
 from agent.reporter import Reporter
+from agent.resync import Resync
 from agent.store_path import INTENTS, NOTE, STORE
 from agent.supervisor import notify
 from agent.upkeep import Upkeep
@@ -148,6 +149,7 @@ async def _put_together(
         vault=vault,
         unsent=lambda: reporter.unsent(),  # noqa: PLW0108 -- the reporter needs the link, and the link this
         lost=lambda: house.recorder.lost,
+        new_epoch=lambda: secrets.token_hex(4),
         topic=topics.state,
         note=config.state_dir / NOTE,
     )
@@ -177,6 +179,7 @@ async def _put_together(
         vault=vault,
         orders=Orders(config.gateway_id, vault, clock, house.gate, numbers),
         codebook=Codebook({each.id: each for each in config.devices}, vault, clock, numbers, SystemRandom()),
+        resync=Resync(vault, lambda: Reader(config.state_dir / STORE), reporter.sent),
     )
     upkeep = Upkeep(config, vault, intake)
     for listener in (reporter.wake, presence.changed, upkeep.changed):

@@ -15,12 +15,12 @@ from agent.link import Link, LinkDown
 from agent.vault import Vault
 from protocol.codec import Limits
 from protocol.digest import digest_text
-from protocol.state import DeviceDocument, PartLimits, Span, StateDocument, session_of
+from protocol.state import DeviceDocument, PartLimits, Said, Span, StateDocument, said_in
 from protocol.vocabulary import Status
 from storage import events
-from storage.database import StorageFault
+from storage.database import StorageFault, Transaction
 from storage.outbox import position
-from storage.store import DeviceState, device_states, held_batches
+from storage.store import DeviceState, device_states, held_batches, leave_behind
 
 log = structlog.get_logger()
 
@@ -51,6 +51,7 @@ class Presence:
         vault: Vault,
         unsent: Callable[[], int],
         lost: Callable[[], int],
+        new_epoch: Callable[[], str],
         topic: str,
         note: Path,
     ) -> None:
@@ -64,6 +65,7 @@ class Presence:
         self._vault = vault
         self._unsent = unsent
         self._lost = lost
+        self._new_epoch = new_epoch
         self._topic = topic
         self._note = note
         self._changed = asyncio.Event()
@@ -82,11 +84,28 @@ class Presence:
 
     async def listen(self, link: Link) -> None:
         """Hear what is said of us on our own topic, until cancelled: the will of an earlier connection may be late."""
+        new_here = True
         while True:
             for delivery in await link.receive(self._topic, HEAR_AT_ONCE, HEAR_BYTES):
-                if delivery.payload is None or session_of(delivery.payload) != (self._session, True):
+                said = Said() if delivery.payload is None else said_in(delivery.payload)
+                if new_here and said.session != self._session:
+                    await self._remember(said)
+                if (said.session, said.online) != (self._session, True):
                     self.changed()
+                new_here = new_here and said.session != self._session
                 delivery.acknowledge()
+
+    async def _remember(self, said: Said) -> None:
+        """What the broker has kept of an earlier session may tell that this store is an old copy, put back."""
+        if said.epoch is None:
+            return
+        epoch, fresh = said.epoch, self._new_epoch()
+
+        async def work(transaction: Transaction) -> bool:
+            return await leave_behind(transaction, epoch, said.reports, said.events, fresh)
+
+        if await self._vault.commit(work):
+            log.warning("store.put_back", epoch=fresh, before=epoch)
 
     def document(self, *, online: bool = True) -> StateDocument:
         """The state now; while the store cannot be read, the lists as they were last seen."""

@@ -55,6 +55,10 @@ class Reporter:
         """How many reports and events wait for the broker, as far as can be read."""
         return self._reports.unsent() + self._events.unsent()
 
+    def sent(self) -> int:
+        """The last report of which, and of all before it, the broker has word."""
+        return self._reports.sent
+
     async def run(self) -> None:
         """Send what there is, on whatever connection there is, until cancelled."""
         self._wake.set()
@@ -108,6 +112,7 @@ class Reporter:
 
     async def _send_some(self) -> int:
         """Send some of each kind; how many messages that were, what was asked for again counted once."""
+        self._epoch = outbox.position(self._vault.reader).epoch
         count = await self._send(self._replies())
         for stream in (self._reports, self._events):
             count += await self._send(stream.fresh())

@@ -7,6 +7,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
+from protocol.digest import BUCKETS
 from protocol.invites import Identifier, Instant
 from protocol.nesting import MAX_DEPTH, depth
 from protocol.signatures import EVERYBODY, Distrusted, Key, verified
@@ -18,6 +19,7 @@ MAX_SIGNED_BYTES: Final = 24 * 1024
 
 _TOO_LARGE: Final = f"a command has at most {MAX_COMMAND_BYTES:,} bytes"
 
+Bucket = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2}$")]
 Position = Annotated[int, Field(ge=0, le=MAX_REVISION)]
 
 
@@ -44,6 +46,7 @@ class CommandMessage(BaseModel):
     code: str | None = None
     entry_device_id: Identifier | None = None
     exit_device_id: Identifier | None = None
+    buckets: Annotated[list[Bucket], Field(max_length=BUCKETS)] | None = None
 
 
 class ReplyError(BaseModel):

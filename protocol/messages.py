@@ -61,20 +61,22 @@ class CautionMessage(_Wire):
 
 
 class ResultMessage(_Wire):
-    """What became of one item on one device, or (`changed`) of one user later."""
+    """What became of one item on one device, of one user later (`changed`), or where a user stands (`listed`)."""
 
     item: int | None
     device_id: str
     mobile: Mobile | None
     outcome: Outcome
     status: Status | None
+    revision: int | None = None
+    """With `listed`: of the batch that spoke of the user last."""
     reason: Reason | None = None
     error: FaultMessage | None = None
     warnings: list[CautionMessage] | None = None
 
 
 class StatusesMessage(_Wire):
-    """Results of a part, or, with `batchId` null, later changes of status; at most 96 KiB."""
+    """Results of a part, or, with `batchId` null, later changes of status or the users of a resync; at most 96 KiB."""
 
     gateway_id: str
     epoch: str
@@ -83,4 +85,6 @@ class StatusesMessage(_Wire):
     batch_id: str | None
     part: int | None
     revision: int | None
+    end: bool | None = None
+    """True in the last message of a resync, else left out."""
     results: list[ResultMessage]

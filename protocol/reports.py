@@ -31,11 +31,18 @@ class Run(NamedTuple):
     reason: Reason | None = None
     error: Mapping[str, Any] | None = None
     warnings: Sequence[Mapping[str, Any]] | None = None
+    revision: int | None = None
+    """Of the batch that spoke last, where the users are listed."""
+
+    @property
+    def ends(self) -> bool:
+        """Whether a listing ends here: with a run of nobody, so that an empty one has an end too."""
+        return self.outcome == Outcome.LISTED and not self.mobiles
 
     def wire_bytes(self) -> int:
         """An upper bound of what the run takes on the wire."""
         each = _PLAIN_RESULT + len(orjson.dumps(self.device_id)) + len(self.outcome) + len(self.status or "null")
-        extras = [extra for extra in (self.reason, self.error, self.warnings) if extra is not None]
+        extras = [extra for extra in (self.reason, self.error, self.warnings, self.revision) if extra is not None]
         return len(self.mobiles) * (each + (len(orjson.dumps(extras)) + 40 if extras else 0))
 
 
@@ -86,9 +93,9 @@ def statuses_payload(
     report_id: int,
     at: int,
     batch: tuple[str, int, int] | None,
-    runs: Iterable[Run],
+    runs: Sequence[Run],
 ) -> bytes:
-    """One `statuses` message. `batch` is (batchId, part, revision), or None for later changes of status."""
+    """One `statuses` message. `batch` is (batchId, part, revision), or None where no part is answered."""
     batch_id, part, revision = batch or (None, None, None)
     head = {
         "gatewayId": gateway_id,
@@ -99,6 +106,8 @@ def statuses_payload(
         "part": part,
         "revision": revision,
     }
+    if any(run.ends for run in runs):
+        head["end"] = True
     results = ",".join([result for run in runs for result in _results(run)])
     return b'%b,"results":[%b]}' % (orjson.dumps(head)[:-1], results.encode())
 
@@ -108,6 +117,8 @@ def _results(run: Run) -> list[str]:
     device = orjson.dumps(run.device_id).decode()
     status = f'"{run.status}"' if run.status else "null"
     tail = f',"outcome":"{run.outcome}","status":{status}'
+    if run.revision is not None:
+        tail += f',"revision":{run.revision}'
     for name, extra in (("reason", run.reason), ("error", run.error), ("warnings", run.warnings)):
         if extra is not None:
             tail += f',"{name}":{orjson.dumps(extra).decode()}'

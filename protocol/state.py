@@ -1,5 +1,6 @@
 """The state document: presence, capabilities, and where every list stands. Retained, and also the last will."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import orjson
@@ -8,7 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from protocol import CONTRACT
 from protocol.nesting import MAX_DEPTH, depth
-from protocol.vocabulary import ClockState, Kind, Position
+from protocol.vocabulary import MAX_REVISION, ClockState, Kind, Position
 
 
 class _Wire(BaseModel):
@@ -69,15 +70,39 @@ class StateDocument(_Wire):
         return orjson.dumps(self.model_dump(by_alias=True))
 
 
-def session_of(payload: bytes) -> tuple[str | None, bool]:
-    """Session and `online` of a state document somebody sent; (None, False) for anything else."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody's state document says of a gateway's life; None and 0 for what it does not say."""
+
+    session: str | None = None
+    online: bool = False
+    epoch: str | None = None
+    reports: int = 0
+    """Its newest report."""
+    events: int = 0
+    """Its newest event."""
+
+
+def said_in(payload: bytes) -> Said:
+    """What a payload on the topic of `state` says; nothing where it is no state document."""
     if depth(payload) > MAX_DEPTH:
-        return None, False
+        return Said()
     try:
         document = orjson.loads(payload)
     except orjson.JSONDecodeError:
-        return None, False
+        return Said()
     if not isinstance(document, dict):
-        return None, False
-    session = document.get("session")
-    return session if isinstance(session, str) else None, document.get("online") is True
+        return Said()
+    session, epoch = document.get("session"), document.get("epoch")
+    return Said(
+        session if isinstance(session, str) else None,
+        document.get("online") is True,
+        epoch if isinstance(epoch, str) else None,
+        _newest(document.get("reports")),
+        _newest(document.get("events")),
+    )
+
+
+def _newest(span: object) -> int:
+    newest = span.get("newest") if isinstance(span, dict) else None
+    return newest if type(newest) is int and 0 <= newest <= MAX_REVISION else 0

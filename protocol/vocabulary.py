@@ -40,7 +40,7 @@ class Mode(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of one item on one device, or (`changed`) of one user later."""
+    """What became of one item on one device, or of one user later (`changed`); `listed` is where a user stands."""
 
     ADDED = "added"
     UPDATED = "updated"
@@ -50,6 +50,7 @@ class Outcome(StrEnum):
     SUPERSEDED = "superseded"
     REJECTED = "rejected"
     CHANGED = "changed"
+    LISTED = "listed"
 
 
 class Reason(StrEnum):
@@ -159,6 +160,7 @@ class CommandRefusal(StrEnum):
     CODE_LIMIT = "code_limit"
     CODE_TAKEN = "code_taken"
     UNKNOWN_CODE = "unknown_code"
+    BUSY = "busy"
 
 
 class ClockState(StrEnum):

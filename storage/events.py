@@ -29,14 +29,14 @@ _INSERT: Final = f"""
 INSERT INTO events (event, {_COLUMNS.replace("device_id", "device")})
 VALUES (?, ?, (SELECT device FROM devices WHERE device_id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_NEWEST: Final = "SELECT max(events_sent, coalesce((SELECT max(event) FROM events), 0)) FROM store"
+NEWEST: Final = "SELECT max(events_sent, coalesce((SELECT max(event) FROM events), 0)) FROM store"
 _LAST_INTENT: Final = "SELECT max(intents, coalesce((SELECT max(intent) FROM events), 0)) FROM store"
 _OLD: Final = """
 SELECT coalesce(max(event), 0) FROM events WHERE clock != 'unknown' AND event < (
     SELECT coalesce(min(event), ?3) FROM events WHERE clock != 'unknown' AND at >= ?1
 )
 """
-_OVER: Final = f"SELECT max(({_NEWEST}) - ?2, min(events_sent, ({_OLD}))) FROM store"
+_OVER: Final = f"SELECT max(({NEWEST}) - ?2, min(events_sent, ({_OLD}))) FROM store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Span:
 
 async def record(transaction: Transaction, happened: Sequence[Event]) -> int:
     """Store events in order, under the numbers that follow; the newest number afterwards."""
-    ((newest,),) = await transaction.fetch(_NEWEST)
+    ((newest,),) = await transaction.fetch(NEWEST)
     if happened:
         # An intent may outlive the store that knew its device.
         devices = sorted({event.device_id for event in happened})
@@ -77,7 +77,7 @@ async def count_lost(transaction: Transaction, count: int) -> None:
 def span(reader: Reader) -> Span:
     """Where the log stands."""
     ((sent_through, stored, oldest, newest, lost),) = reader.fetch(
-        f"SELECT events_sent, events_acknowledged, (SELECT min(event) FROM events), ({_NEWEST}), events_lost FROM store"
+        f"SELECT events_sent, events_acknowledged, (SELECT min(event) FROM events), ({NEWEST}), events_lost FROM store"
     )
     return Span(sent_through, stored, newest + 1 if oldest is None else oldest, newest, lost)
 
@@ -124,20 +124,20 @@ def recorded_intents(reader: Reader, numbers: Collection[int]) -> set[int]:
 
 async def sent(transaction: Transaction, through: int) -> None:
     """Note that the broker has taken the events through a number."""
-    await transaction.execute(f"UPDATE store SET events_sent = max(events_sent, min(?, ({_NEWEST})))", (through,))
+    await transaction.execute(f"UPDATE store SET events_sent = max(events_sent, min(?, ({NEWEST})))", (through,))
 
 
 async def acknowledged(transaction: Transaction, through: int) -> None:
     """Note that the cloud itself has stored the events through a number."""
     await transaction.execute(
-        f"UPDATE store SET events_acknowledged = max(events_acknowledged, min(?, ({_NEWEST})))", (through,)
+        f"UPDATE store SET events_acknowledged = max(events_acknowledged, min(?, ({NEWEST})))", (through,)
     )
 
 
 async def ask_again(transaction: Transaction, first: int, last: int) -> int:
     """Have stored events of a range sent again; how many there still are."""
     ((count, newest),) = await transaction.fetch(
-        f"SELECT count(*), ({_NEWEST}) FROM events WHERE event BETWEEN ? AND ?", (first, last)
+        f"SELECT count(*), ({NEWEST}) FROM events WHERE event BETWEEN ? AND ?", (first, last)
     )
     if count:
         await outbox.request(transaction, "events", [(newest, first, min(last, newest))])

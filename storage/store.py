@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from protocol.digest import MODULUS
-from storage import places
+from storage import events as log
+from storage import outbox, places
 from storage.database import Reader, Transaction
 from storage.ledger import BATCHES, Batch, batch_of
 
@@ -14,6 +15,9 @@ SELECT device_id, revision, replaced, coalesce(sum(pending), 0), coalesce(sum(ac
     coalesce(sum(digest >> 32), 0), coalesce(sum(digest & 4294967295), 0)
 FROM lists LEFT JOIN origins USING (device) GROUP BY device
 """  # the digest in halves: a sum of whole ones would overflow
+
+
+_LEAVE = f"UPDATE store SET epoch = ? WHERE epoch = ? AND (({outbox.NEWEST}) < ? OR ({log.NEWEST}) < ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,14 @@ async def enroll(transaction: Transaction, epoch: str, device_ids: Collection[st
     """Name the store if it is new, and give every configured device its number; raises Damaged."""
     await transaction.execute("INSERT OR IGNORE INTO store (store, epoch) VALUES (1, ?)", (epoch,))
     return await places.given(transaction, device_ids)
+
+
+async def leave_behind(transaction: Transaction, epoch: str, reports: int, events: int, fresh: str) -> bool:
+    """Take the name `fresh` where this store has given out fewer numbers under `epoch` than were; whether it did.
+
+    Then it is an old copy, put back: under its old name it would give out the same numbers with another content.
+    """
+    return await transaction.execute(_LEAVE, (fresh, epoch, reports, events)) > 0
 
 
 def device_states(reader: Reader) -> dict[str, DeviceState]:

@@ -30,6 +30,7 @@ runs = st.builds(
     st.none() | st.sampled_from(list(Reason)),
     st.none() | sayings,
     st.none() | st.lists(cautions, min_size=1, max_size=2),
+    st.none() | st.integers(1, 2**53 - 1),
 )
 batches = st.none() | st.tuples(identifiers, st.integers(1, 10_000), st.integers(1, 2**53 - 1))
 
@@ -40,7 +41,7 @@ def results(run: Run) -> list[Document]:
     for place, mobile in enumerate(run.mobiles):
         result: Document = {"item": None if run.first is None else run.first + place, "deviceId": run.device_id}
         result |= {"mobile": None if mobile is None else f"+{mobile}", "outcome": run.outcome, "status": run.status}
-        extras = {"reason": run.reason, "error": run.error, "warnings": run.warnings}
+        extras = {"revision": run.revision, "reason": run.reason, "error": run.error, "warnings": run.warnings}
         said.append(result | {name: extra for name, extra in extras.items() if extra is not None})
     return said
 

@@ -5,7 +5,7 @@ from hashlib import sha256
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.digest import MODULUS, bucket, digest_sum, digest_text
+from protocol.digest import MODULUS, Sums, bucket, digest_sum, digest_text
 
 
 def test_digest_of_the_contract() -> None:
@@ -17,6 +17,16 @@ def test_buckets_of_the_contract() -> None:
     assert [bucket(27824511234), bucket(447911123456)] == ["37", "20"]
 
 
+def test_sums_of_the_contract() -> None:
+    sums = Sums()
+    assert sums.count([27824511234], 42) + sums.count([447911123456], 7) == ["37", "20"]
+    assert digest_text(sums.digest) == "95bb942c5e46424a"
+    assert sums.texts() == {
+        "20": digest_text(digest_sum([447911123456], 7)),
+        "37": digest_text(digest_sum([27824511234], 42)),
+    }
+
+
 def test_digest_of_nobody_is_nothing() -> None:
     assert digest_text(digest_sum([], 1)) == "0000000000000000"
 
@@ -25,6 +35,18 @@ def test_digest_of_nobody_is_nothing() -> None:
 def test_digest_is_the_sum_of_the_first_eight_bytes(mobiles: list[int], revision: int) -> None:
     words = [sha256(f"+{mobile}|{revision}".encode()).digest()[:8] for mobile in mobiles]
     assert digest_sum(mobiles, revision) == sum(int.from_bytes(word, "big") for word in words) % 2**64
+
+
+@given(st.dictionaries(st.integers(1, 10**15 - 1), st.integers(1, 3), max_size=400))
+def test_sums_are_the_digest_of_each_bucket_by_itself(users: dict[int, int]) -> None:
+    sums, by_bucket = Sums(), dict[str, int]()
+    for revision in (1, 2, 3):
+        sums.count([mobile for mobile, each in users.items() if each == revision], revision)
+    for mobile, revision in users.items():
+        place = sha256(f"+{mobile}".encode()).hexdigest()[:2]
+        by_bucket[place] = (by_bucket.get(place, 0) + digest_sum([mobile], revision)) % MODULUS
+    assert sums.buckets == by_bucket
+    assert sums.digest == sum(by_bucket.values()) % MODULUS
 
 
 @given(st.integers(-(2**70), 2**70))

@@ -50,6 +50,11 @@ class Line:
         assert (topic, most > 0, most_bytes > 0) == (TOPIC, True, True)
         return [await self.brought.get()]
 
+    def bring(self, said: dict[str, Any]) -> None:
+        """The broker delivers this on the topic of the state."""
+        inbox = Inbox([TOPIC], 1 << 20, lambda _: None)
+        self.brought.put_nowait(inbox.arrive(1, TOPIC, json.dumps(said).encode(), retained=True))
+
     async def connect(self) -> None:
         async with self._arrival:
             self._generation += 1
@@ -93,6 +98,7 @@ class Gate:
             vault=self.vault,
             unsent=lambda: self.unsent,
             lost=lambda: self.lost,
+            new_epoch=lambda: "fresh",
             topic=TOPIC,
             note=self.note,
         )
@@ -192,11 +198,37 @@ async def test_state_is_told_again_when_something_else_stands_there(
         await gate.line.connect()
         await until(gate.published, what="the state, on arrival")
         document = gate.published()[0]
-        inbox = Inbox([TOPIC], 1 << 20, lambda _: None)
-        said = json.dumps(document | heard if heard else {}).encode()
-        gate.line.brought.put_nowait(inbox.arrive(1, TOPIC, said, retained=True))
+        gate.line.bring(document | heard if heard else {})
         await asyncio.sleep(AT_MOST_EVERY_S * 1.5)
         assert len(gate.published()) == 1 + answered
+
+
+KEPT = {"session": "another", "online": False, "epoch": EPOCH, "reports": {"newest": 2}, "events": {"newest": 0}}
+
+
+@pytest.mark.parametrize(
+    ("kept", "epoch"),
+    [
+        ({}, EPOCH),
+        ({"reports": {"newest": 3}}, EPOCH),
+        ({"reports": {"newest": 4}}, "fresh"),
+        ({"events": {"newest": 1}}, "fresh"),
+        ({"reports": {"newest": 4}, "epoch": "a life before"}, EPOCH),
+        ({"reports": {"newest": 4}, "session": SESSION}, EPOCH),
+        ({"reports": {"newest": "4"}, "events": None}, EPOCH),
+    ],
+    ids=["fewer", "as many", "more reports", "more events", "another epoch", "its own", "no sense"],
+)
+async def test_store_that_has_said_less_than_the_broker_remembers_is_an_old_one_put_back(
+    gate: Gate, kept: dict[str, Any], epoch: str
+) -> None:
+    await receive(gate, 3)
+    assert gate.presence.document().reports.newest == 3
+    async with gate.running():
+        for said in (KEPT | kept, {"session": SESSION, "online": True}, KEPT | {"reports": {"newest": 9}}, {}):
+            gate.line.bring(said)
+        await until(gate.line.brought.empty)
+    assert gate.presence.document().epoch == epoch, "once it has heard itself, nobody tells it another story"
 
 
 async def test_hardware_is_told_as_it_is_now(gate: Gate) -> None:

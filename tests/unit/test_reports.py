@@ -40,6 +40,8 @@ DOUBTFUL = Run(
     GATE, 3, Outcome.ADDED, Status.ACTIVE, [27999999999],
     warnings=[{"code": "unassigned_range", "field": "mobile", "message": "odd"}],
 )  # fmt: skip
+LISTED = Run(GATE, None, Outcome.LISTED, Status.ACTIVE, [27824511234], revision=42)
+END = Run(GATE, None, Outcome.LISTED, None, [])
 GONE = Run("482913", None, Outcome.CHANGED, None, [27824511234], Reason.NOT_IN_LIST)
 STATUSES = {
     b'{"gatewayId":"gw-1","epoch":"k3f9","reportId":8812,"at":1795300001234,"batchId":"b-1","part":1,"revision":42,'
@@ -56,6 +58,14 @@ STATUSES = {
     b'{"gatewayId":"gw-1","epoch":"k3f9","reportId":8812,"at":1795300001234,"batchId":null,"part":null,"revision":null,'
     b'"results":[{"item":null,"deviceId":"482913","mobile":"+27824511234","outcome":"changed","status":null,'
     b'"reason":"not_in_list"}]}': (None, [GONE]),
+    b'{"gatewayId":"gw-1","epoch":"k3f9","reportId":8812,"at":1795300001234,"batchId":null,"part":null,"revision":null,'
+    b'"results":[{"item":null,"deviceId":"1234567890123456","mobile":"+27824511234","outcome":"listed",'
+    b'"status":"Active","revision":42}]}': (None, [LISTED]),
+    b'{"gatewayId":"gw-1","epoch":"k3f9","reportId":8812,"at":1795300001234,"batchId":null,"part":null,"revision":null,'
+    b'"end":true,"results":[{"item":null,"deviceId":"1234567890123456","mobile":"+27824511234","outcome":"listed",'
+    b'"status":"Active","revision":42}]}': (None, [LISTED, END]),
+    b'{"gatewayId":"gw-1","epoch":"k3f9","reportId":8812,"at":1795300001234,"batchId":null,"part":null,"revision":null,'
+    b'"end":true,"results":[]}': (None, [END]),
 }
 
 
@@ -83,6 +93,12 @@ def test_receipt_names_every_missing_part_of_the_largest_batch_in_one_message() 
 
 def test_nothing_to_say_is_no_message() -> None:
     assert list(chunked([])) == []
+
+
+def test_end_of_a_listing_goes_into_its_last_message() -> None:
+    mobiles = list(range(27820000000, 27820003000))
+    chunks = list(chunked([LISTED._replace(mobiles=mobiles), END]))
+    assert [[run.ends for run in chunk] for chunk in chunks] == [*[[False]] * (len(chunks) - 1), [False, True]]
 
 
 def test_run_is_cut_where_a_message_is_full_and_goes_on_with_its_next_item() -> None:
