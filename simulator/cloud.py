@@ -121,7 +121,7 @@ class Cloud:
         standings: dict[tuple[str, str], str] = {}
         for _, report in sorted(self.reports.items()):
             for result in report.results if isinstance(report, Statuses) else ():
-                if result.mobile is None or result.outcome == Outcome.REJECTED:
+                if result.mobile is None or result.outcome in {Outcome.REJECTED, Outcome.LISTED}:
                     continue
                 if result.status is not None:
                     standings[result.device_id, result.mobile] = result.status

@@ -28,8 +28,8 @@ LONGEST_PAUSE_S: Final = 15.0
 class Delivery:
     """Sends what `plan` makes of the gateway's state (None: it never said anything) and follows it up.
 
-    `notice` gets what a person should hear meanwhile, `progress` a call whenever more is known; `timeout_s` is how long
-    nothing may come closer to the end.
+    `notice` gets what a person should hear meanwhile, `progress` a call whenever more is known, `overhear` whatever the
+    gateway says; `timeout_s` is how long nothing may come closer to the end.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Delivery:
         timeout_s: float,
         notice: Callable[[str], None],
         progress: Callable[[Tracker], None],
+        overhear: Callable[[Message], None] = lambda _: None,
     ) -> None:
         self.tracker: Tracker | None = None
         """None until the gateway's state was looked at."""
@@ -51,6 +52,7 @@ class Delivery:
         self._timeout_s = timeout_s
         self._notice = notice
         self._progress = progress
+        self._overhear = overhear
         self._topics = Topics(gateway_id, address.prefix)
         self._rng = Random(secrets.randbits(64))  # noqa: S311 -- jitter, not secrets
         self._news = asyncio.Event()
@@ -121,6 +123,7 @@ class Delivery:
 
     def _hear(self, message: Message) -> None:
         now, tracker = time.monotonic(), self.tracker
+        self._overhear(message)
         match message:
             case State():
                 if tracker is not None:
@@ -163,7 +166,7 @@ def _never_seen(gateway_id: str, topics: Topics) -> str:
     )
 
 
-def command(gateway_id: str, name: Command, **fields: str | int | None) -> bytes:
+def command(gateway_id: str, name: Command, **fields: str | int | list[str] | None) -> bytes:
     """One command as the wire carries it, under a new id."""
     issued_at = time.time_ns() // 1_000_000
     head = {"commandId": secrets.token_hex(8), "gatewayId": gateway_id, "command": name, "issuedAt": issued_at}

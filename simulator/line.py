@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import aiomqtt
@@ -33,13 +34,22 @@ _SILENT.setLevel(logging.CRITICAL)
 T = TypeVar("T")
 
 
+@dataclass(slots=True)
+class Traffic:
+    """Bytes of the messages that went either way, without what carries them."""
+
+    sent: int = 0
+    heard: int = 0
+
+
 class Line:
     """A connection that is open; its methods raise MqttError when it breaks, which `converse` puts into words."""
 
-    def __init__(self, client: aiomqtt.Client, topics: Topics, key: SigningKey | None) -> None:
+    def __init__(self, client: aiomqtt.Client, topics: Topics, key: SigningKey | None, traffic: Traffic) -> None:
         self._client = client
         self._topics = topics
         self._key = key
+        self._traffic = traffic
         self._window = asyncio.Semaphore(WINDOW)
 
     async def send_part(self, payload: bytes) -> None:
@@ -54,6 +64,7 @@ class Line:
 
     async def _publish(self, topic: str, payload: bytes) -> None:
         async with self._window:
+            self._traffic.sent += len(payload)
             await self._client.publish(topic, payload, qos=1, timeout=_ANSWER_S)
 
 
@@ -62,12 +73,14 @@ async def converse(
     topics: Topics,
     hear: Callable[[Message], None],
     speak: Callable[[Line], Awaitable[T]],
+    traffic: Traffic | None = None,
 ) -> T:
-    """Connect, and run `speak` once everything the gateway says goes to `hear`; its result.
+    """Connect, and run `speak` once everything the gateway says goes to `hear`; its result. `traffic` is counted up.
 
     Raises Unreachable where there is no connection, or it broke before `speak` was through. Nothing is kept at the
     broker for us: what was missed between two connections has to be asked for.
     """
+    traffic = traffic or Traffic()
     client = aiomqtt.Client(
         address.host,
         address.port,
@@ -84,8 +97,8 @@ async def converse(
     try:
         async with _connected(client):
             # It listens from the start, so that whatever waits for the broker is not left waiting when the broker goes.
-            listening = asyncio.create_task(_listen(client, topics, hear))
-            speaking = asyncio.create_task(_speak(client, topics, address, speak))
+            listening = asyncio.create_task(_listen(client, topics, hear, traffic))
+            speaking = asyncio.create_task(_speak(client, topics, address, speak, traffic))
             try:
                 await asyncio.wait((listening, speaking), return_when=asyncio.FIRST_COMPLETED)
                 if not speaking.done():
@@ -117,16 +130,19 @@ async def _connected(client: aiomqtt.Client) -> AsyncIterator[None]:
         await client.__aexit__(None, None, None)
 
 
-async def _speak(client: aiomqtt.Client, topics: Topics, address: Address, speak: Callable[[Line], Awaitable[T]]) -> T:
+async def _speak(
+    client: aiomqtt.Client, topics: Topics, address: Address, speak: Callable[[Line], Awaitable[T]], traffic: Traffic
+) -> T:
     for topic in (topics.receipts, topics.statuses, topics.events, topics.replies, topics.state):
         granted = await client.subscribe(topic, qos=1)
         if any(_value(code) >= 0x80 for code in granted):
             raise Unreachable(f"{address.place} does not let this user read {topic}: its access rules have to allow it")
-    return await speak(Line(client, topics, address.key))
+    return await speak(Line(client, topics, address.key, traffic))
 
 
-async def _listen(client: aiomqtt.Client, topics: Topics, hear: Callable[[Message], None]) -> None:
+async def _listen(client: aiomqtt.Client, topics: Topics, hear: Callable[[Message], None], traffic: Traffic) -> None:
     async for message in client.messages:
+        traffic.heard += len(message.payload)
         # A broker may send what was never subscribed to; whoever reads by topic does not care.
         understood = read(message.topic.value, message.payload, topics)
         if understood is not None:

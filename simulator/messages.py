@@ -27,13 +27,14 @@ class Complaint(_Document):
 
 
 class Result(_Document):
-    """What became of one item on one device, or (item None) of one user later."""
+    """What became of one item on one device, or (item None) of one user later, or where a user stands."""
 
     item: int | None
     device_id: str
     mobile: str | None
     outcome: str
     status: str | None
+    revision: int | None = None
     reason: str | None = None
     error: Complaint | None = None
     warnings: tuple[Complaint, ...] = ()

@@ -14,6 +14,7 @@ from protocol.codec import Limits
 from simulator import exits
 from simulator.address import Address
 from simulator.batching import Batch, Offer, make_batch, new_batch_id, next_revision
+from simulator.books import Books
 from simulator.delivery import Delivery
 from simulator.keyring import CURE, SIGNATURE_REFUSALS
 from simulator.messages import Complaint, State
@@ -21,6 +22,7 @@ from simulator.outcome import document, outcome_lines, print_outcome, print_resu
 from simulator.roster import Roster
 from simulator.terminal import Column, print_lines, print_table
 from simulator.tracking import Tracker
+from simulator.truth import Truth
 
 
 async def deliver(
@@ -32,27 +34,33 @@ async def deliver(
     *,
     timeout_s: float,
     revoking: bool = False,
+    truth: Truth | None = None,
 ) -> Tracker:
     """Invite (or revoke) everybody in `roster` that can be sent, with a bar on `console` while the statuses come in.
 
-    Raises Unreachable and BatchError.
+    A `truth` keeps up with it. Raises Unreachable and BatchError.
     """
     invitees = [] if revoking else [entry.invitee() for entry in roster.sent]
     revoked = [entry.invitee()["mobile"] for entry in roster.sent] if revoking else []
+    books = Books.of_roster(truth, offer, roster, revoking=revoking) if truth else None
 
     def plan(state: State | None) -> Batch:
         now_ms = time.time_ns() // 1_000_000
-        return make_batch(
+        newest = books.newest(state) if books else state.revision if state else 0
+        batch = make_batch(
             invitees,
             revoked,
             offer,
             gateway_id=gateway_id,
             batch_id=new_batch_id(now_ms, os.urandom(10)),
-            revision=next_revision(now_ms, state.revision if state else 0),
+            revision=next_revision(now_ms, newest),
             issued_at=now_ms,
             limits=Limits(state.limits.max_part_bytes, state.limits.max_part_items) if state else Limits(),
             key=address.key,
         )
+        if books:
+            books.enter(batch)
+        return batch
 
     with Progress(
         SpinnerColumn(),
@@ -72,14 +80,18 @@ async def deliver(
             timeout_s=timeout_s,
             notice=lambda words: print_lines(console, Text(words, style="yellow")),
             progress=lambda tracker: bar.update(task, completed=tracker.known),
+            overhear=books.overhear if books else lambda _: None,
         )
         try:
-            return await delivery.run()
+            tracker = await delivery.run()
         except asyncio.CancelledError:
             known = delivery.tracker.known if delivery.tracker else 0
             words = f"Interrupted: {known} results are known. What the broker has, it still keeps for the gateway."
             print_lines(console, Text(words, style="yellow"))
             raise
+    if books:
+        books.close(tracker)
+    return tracker
 
 
 def print_report(

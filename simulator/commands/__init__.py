@@ -12,6 +12,7 @@ from protocol.topics import DEFAULT_PREFIX
 from simulator.address import Address, Tls, Version, parse_address
 from simulator.gateway_file import Device, GatewayFile, read_gateway_file
 from simulator.keyring import UnusableKey, read_public_key, read_signing_key
+from simulator.truth import Truth
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -111,6 +112,11 @@ def find_target(where: Where, *, listens: bool = False) -> Target:
     )
 
 
+def find_truth(file: Path | None, target: Target) -> Truth | None:
+    """The truth that a command keeps up; None where none was asked for. Raises TruthError."""
+    return None if file is None else Truth.open(file, target.gateway_id)
+
+
 def _address_of(config: Path, file: GatewayFile, tls: Tls) -> Address:
     mqtt = file.mqtt
     if mqtt.knows_its_clients and tls.cert_file is None:
@@ -160,4 +166,11 @@ timeout_option = click.option(
     show_default=True,
     metavar="SECONDS",
     help="Give up when nothing has come for so long.",
+)
+truth_option = click.option(
+    "--truth",
+    "truth_file",
+    type=_FILE,
+    metavar="FILE",
+    help="Keep what is wanted of the gateway's lists in this file, for `cloud sync`.",
 )

@@ -12,6 +12,7 @@ _COMMANDS: Final = {
     "report": "ask",
     "confirm": "ask",
     "acknowledge": "ask",
+    "sync": "sync",
     "trigger": "order",
     "open": "order",
     "close": "order",

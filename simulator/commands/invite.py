@@ -14,7 +14,15 @@ from protocol.mobile import regions
 from protocol.vocabulary import Mode
 from simulator import exits
 from simulator.access import describe
-from simulator.commands import Where, find_target, format_option, target_options, timeout_option
+from simulator.commands import (
+    Where,
+    find_target,
+    find_truth,
+    format_option,
+    target_options,
+    timeout_option,
+    truth_option,
+)
 from simulator.commands.offer import Wanted, find_devices, find_offer, find_zone, offer_options
 from simulator.contacts import Contacts, ContactsError, load_contacts, read_pasted
 from simulator.exits import Failure
@@ -52,6 +60,7 @@ class _Options(Where, Wanted):
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--all", "whole", is_flag=True, help="Show every row of a long list.")
 @format_option
+@truth_option
 @timeout_option
 @target_options
 def invite(
@@ -66,6 +75,7 @@ def invite(
     yes: bool,
     whole: bool,
     form: str,
+    truth_file: Path | None,
     timeout_s: float,
     **options: Unpack[_Options],
 ) -> int:
@@ -90,7 +100,8 @@ def invite(
     people = "1 person" if len(roster.sent) == 1 else f"{len(roster.sent):,} people"
     if not yes and not click.confirm(f"Import {people}?", err=True):
         return exits.REFUSED
-    sending = deliver(say, target.address, target.gateway_id, roster, offer, timeout_s=timeout_s)
+    truth = find_truth(truth_file, target)
+    sending = deliver(say, target.address, target.gateway_id, roster, offer, timeout_s=timeout_s, truth=truth)
     tracker = asyncio.run(sending)
     if form == "json":
         click.echo(report_json(tracker, roster))

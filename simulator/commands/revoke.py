@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Unpack
 
 import click
@@ -10,7 +11,15 @@ import click
 from protocol.mobile import Numbers, Unassigned, Unusable, regions
 from simulator import exits
 from simulator.batching import Offer
-from simulator.commands import Where, find_target, format_option, target_options, timeout_option
+from simulator.commands import (
+    Where,
+    find_target,
+    find_truth,
+    format_option,
+    target_options,
+    timeout_option,
+    truth_option,
+)
 from simulator.commands.offer import find_devices
 from simulator.contacts import Contact
 from simulator.roster import Entry, Roster
@@ -26,6 +35,7 @@ _SOURCE = "the command line"
 @click.option("--region", metavar="XX", help="Whose numbers are meant where there is no country code. [default: ZA]")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @format_option
+@truth_option
 @timeout_option
 @target_options
 def revoke(
@@ -35,6 +45,7 @@ def revoke(
     region: str | None,
     yes: bool,
     form: str,
+    truth_file: Path | None,
     timeout_s: float,
     **options: Unpack[Where],
 ) -> int:
@@ -52,7 +63,10 @@ def revoke(
         return exits.REFUSED
     out, say = make_console(), make_console(stderr=True)
     offer = Offer(tuple(devices))
-    sending = deliver(say, target.address, target.gateway_id, roster, offer, timeout_s=timeout_s, revoking=True)
+    truth = find_truth(truth_file, target)
+    sending = deliver(
+        say, target.address, target.gateway_id, roster, offer, timeout_s=timeout_s, revoking=True, truth=truth
+    )
     tracker = asyncio.run(sending)
     if form == "json":
         click.echo(report_json(tracker, roster))

@@ -17,7 +17,7 @@ from protocol.commands import Unusable, decode_command
 from protocol.hardware import Accepted, Actuate, Asked, Did, Garbled, Granted, Hello, Lines, Refuse, Stands, heard, told
 from protocol.mobile import Numbers
 from protocol.signatures import Distrusted, KeyFault, Verified, sign, verified
-from protocol.state import session_of
+from protocol.state import said_in
 from protocol.validate import validate
 from protocol.vocabulary import Action, Channel, Kind, Position
 from simulator.contacts import ContactsError, read_contacts, read_pasted
@@ -89,13 +89,15 @@ def commands() -> Iterable[bytes]:
 
 
 def read_state(data: bytes) -> None:
-    session, online = session_of(data)
-    assert session is None or isinstance(session, str)
-    assert isinstance(online, bool)
+    said = said_in(data)
+    assert all(word is None or isinstance(word, str) for word in (said.session, said.epoch))
+    assert isinstance(said.online, bool)
+    assert said.reports >= 0
+    assert said.events >= 0
 
 
 def states() -> Iterable[bytes]:
-    yield b'{"gatewayId":"gw-1","online":true,"session":"s-1","epoch":"k3f9","devices":[]}'
+    yield b'{"gatewayId":"gw-1","online":true,"session":"s-1","epoch":"k3f9","reports":{"newest":9}}'
     yield b'{"online":false,"session":"s-1"}'
 
 

@@ -15,7 +15,7 @@ from protocol.codec import Limits, Part, Refused, decode
 from protocol.commands import CommandMessage, Unusable, decode_command
 from protocol.hardware import Garbled, heard
 from protocol.signatures import Distrusted, Verified, sign, signing_key, verified
-from protocol.state import session_of
+from protocol.state import said_in
 from protocol.vocabulary import Refusal
 from tests.counterparts.signer import Signer
 from tests.oracle.parts import document, person
@@ -178,7 +178,7 @@ def test_no_parser_sees_what_is_nested_too_deeply(deep: bytes, read: Callable[[b
     assert parsers_of(SIGNER.signs(deep), read) == THE_HEADER
 
 
-@pytest.mark.parametrize("read", [session_of, heard])
+@pytest.mark.parametrize("read", [said_in, heard])
 def test_no_other_parser_sees_what_is_nested_too_deeply(read: Callable[[bytes], object]) -> None:
     """The state document somebody put on our topic, and the hardware line."""
     shallow, deep = (b'{"session":' + b"[" * levels + b"]" * levels + b"}" for levels in (7, 8))
