@@ -4,18 +4,21 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from protocol.digest import digest_text
+from protocol.signatures import SigningKey
 from protocol.vocabulary import Permission
 from simulator.address import Address
-from simulator.audit import Found
+from simulator.audit import Found, Refused
 from simulator.batching import Offer
 from simulator.contacts import read_pasted
 from simulator.convergence import sums_of
+from simulator.keyring import make_pair
 from simulator.reconciling import Reconciliation
 from simulator.roster import merged
 from simulator.sending import deliver
@@ -36,9 +39,9 @@ NOW = 1_795_300_000_000
 class Office:
     """A person who imports and revokes, and looks whether it has come to that."""
 
-    def __init__(self, port: int, folder: Path) -> None:
+    def __init__(self, port: int, folder: Path, key: SigningKey | None = None) -> None:
         self.truth = Truth(folder / "truth.json", GATEWAY)
-        self.address = Address("127.0.0.1", port)
+        self.address = Address("127.0.0.1", port, key=key)
         self.notices: list[str] = []
 
     async def invite(self, numbers: Iterable[int], offer: Offer = EVERYWHERE, *, timeout_s: float = 30) -> Tracker:
@@ -221,13 +224,19 @@ async def test_acceptances_that_an_old_card_forgot_are_told_it_though_no_digest_
         await agreed(office, agent)
 
 
-async def test_store_made_anew_gets_everybody(mosquitto: Mosquitto, office: Office, agent: Agent) -> None:
+async def test_store_made_anew_gets_everybody_from_those_it_believes(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    pair = make_pair(tmp_path / "keys", "cloud-2026")
+    office = Office(mosquitto.port, tmp_path, pair.key)
+    agent = Agent(tmp_path / "gw", mosquitto.port, settings={"trust": {"keys": [str(pair.public)]}})
     async with running(agent, mosquitto.port):
         await office.invite(range(100))
     shutil.rmtree(agent.state_dir)
     async with running(agent, mosquitto.port):
-        found, work = await office.sync()
-        assert work.new_store
+        office.address = replace(office.address, key=None)
+        with pytest.raises(Refused, match="sign with a key this gateway trusts"):
+            await office.work().look()
+        office.address = replace(office.address, key=pair.key)
+        found, _ = await office.sync()
         assert differing(found) == {GATE: (100, 0, 0), PANEL: (100, 0, 0)}
         await agreed(office, agent)
 
