@@ -99,7 +99,7 @@ class Inbox:
         delivery.acknowledge()
         if not self._warned:  # some brokers send every retained message they have: one line says it
             self._warned = True
-            log.warning("link.foreign_ignored", topic=delivery.topic[:200])
+            log.warning("link.foreign_ignored", bytes=delivery.size)  # its topic may name anybody
 
     def take(self, topic: str, most: int, most_bytes: int) -> list[Delivery]:
         """What waits of a topic, in the order of arrival, up to the bounds; always one where any waits."""

@@ -1,8 +1,10 @@
 """The hardware line to one device, over any stream of bytes: dialled, and dialled again."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from random import Random
+from typing import Final
 
 from agent.backoff import Pace
 from agent.drivers.contact import PACE, Contact, Lost
@@ -11,6 +13,9 @@ from agent.drivers.stance import Stance
 from agent.drivers.talk import Patience, Talk
 from protocol.hardware import Accepted, Asked, FromGateway, Granted, Hello, Refuse, Stands
 from protocol.vocabulary import Action, Position
+
+_VERSION: Final = re.compile(r"[vV]?[0-9][\w.+-]*")
+"""What is logged of what a device says of itself; any other words may say anything."""
 
 Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -89,7 +94,8 @@ class Line:
             await talk.close()
 
     def _met(self, hello: Hello) -> None:
-        self._contact.made(firmware=hello.firmware, sensor=hello.sensor)
+        firmware = hello.firmware if hello.firmware and _VERSION.fullmatch(hello.firmware) else None
+        self._contact.made(firmware=firmware, sensor=hello.sensor)
 
     def _said(self, message: Asked | Accepted | Stands) -> None:
         match message:

@@ -1,6 +1,7 @@
 """One connection of the hardware line, from dialling to its end. What belonged to it is inert afterwards."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,7 +9,6 @@ from typing import Final
 
 import structlog
 
-from agent.config_findings import shown
 from agent.drivers.contact import Lost, Mismatched
 from agent.drivers.driver import ACTUATE_S, Actuated, Offline
 from protocol.hardware import (
@@ -38,6 +38,7 @@ FORGOTTEN_S: Final = 2 * ACTUATE_S
 GARBLED: Final = 100
 """So many unreadable lines in a row, and whoever is there does not speak our language."""
 
+_DEVICE_ID: Final = re.compile(r"[0-9]{6}|[0-9]{16}")
 _GARBLED_NEWS_S: Final = 60.0
 _CHUNK: Final = 16 * 1_024
 _UNSENT: Final = 64 * 1_024
@@ -181,7 +182,7 @@ class Talk:
         if hello.device_id != self._device_id:
             self._drop(
                 Mismatched(
-                    f"device {shown(hello.device_id)} answers here, not '{self._device_id}': check `driver` and `id` "
+                    f"{_who(hello)} answers here, not '{self._device_id}': check `driver` and `id` "
                     "of this device in the configuration, and the cable"
                 )
             )
@@ -249,3 +250,8 @@ class Talk:
 
     def _is_over(self) -> bool:
         return self._dropped is not None or self._writer.transport.is_closing()
+
+
+def _who(hello: Hello) -> str:
+    """Who introduces itself, for the log: whatever is no id of a device may say anything."""
+    return f"device '{hello.device_id}'" if _DEVICE_ID.fullmatch(hello.device_id) else "something with no device's id"

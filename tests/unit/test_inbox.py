@@ -128,7 +128,7 @@ def test_topic_nobody_subscribed_to_is_acknowledged_and_said_once() -> None:
     assert box.sent == []
     first.acknowledge()
     assert box.sent == [1, 2, 3]
-    assert [(event["event"], event["topic"]) for event in events] == [("link.foreign_ignored", "fluss/v1/gw-2/state")]
+    assert [(event["event"], event["bytes"]) for event in events] == [("link.foreign_ignored", 4)]
     assert box.inbox.held == 0
 
 
