@@ -195,7 +195,7 @@ class Talk:
         if isinstance(message, Did):
             answer = self._told.get(message.request_id)
             if answer is None or answer.done():
-                log.debug("device.answered_late", device_id=self._device_id, request_id=message.request_id)
+                log.debug("device.answered_late", device_id=self._device_id)
             else:
                 answer.set_result(Actuated(message.ok, message.error))
         elif not isinstance(message, Asked) or self._has_room(message):

@@ -53,6 +53,8 @@ class Agent:
         self.state_dir = home / "state"
         self.store = self.state_dir / "gateway.db"
         self.log_file = home / "agent.log"
+        self.options: tuple[str, ...] = ()
+        """Of `fluss-agent run`, from its next start on."""
         self._port = port
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
         self._program: Program | None = None
@@ -115,7 +117,7 @@ class Agent:
     def launch(self, *under: str) -> None:
         """Start it, where given as what another program runs, and return at once."""
         self._program = Program(
-            [*under, *COMMAND, "run", "--config", self.file],
+            [*under, *COMMAND, "run", "--config", self.file, *self.options],
             self.log_file,
             env=self._environment,
             cwd=Path("/"),

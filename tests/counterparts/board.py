@@ -92,6 +92,11 @@ class Board:
         if self._line is not None:
             self._line.write(b"".join(json.dumps(each).encode() + b"\n" for each in messages))
 
+    def raw(self, data: bytes) -> None:
+        """Put any bytes on the line."""
+        if self._line is not None:
+            self._line.write(data)
+
     def request(self, mobile: str | None = None, *, request_id: str | None = None, **more: object) -> Message:
         """A request, with its id as its note unless it has another; `say` it."""
         name = request_id or f"{self.device_id}/{next(self._requests)}"
