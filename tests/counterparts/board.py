@@ -47,6 +47,7 @@ class Board:
         self.heard: list[Message] = []
         """Everything, in the order it came, over all connections."""
         self.port = 0
+        self.firmware = "1.4.2"
         self._kind = kind
         self._server: asyncio.Server | None = None
         self._line: asyncio.StreamWriter | None = None
@@ -137,7 +138,7 @@ class Board:
         assert serving is not None
         self._serving.add(serving)
         self._line = writer
-        hello = {"type": "hello", "deviceId": self.device_id, "kind": self._kind, "firmware": "1.4.2"}
+        hello = {"type": "hello", "deviceId": self.device_id, "kind": self._kind, "firmware": self.firmware}
         self.say(hello, *self.again)
         try:
             while line := await reader.readline():

@@ -11,10 +11,11 @@ from agent import exits
 from storage.database import BUSY_S
 from tests.counterparts.agent import ROOT, Agent
 from tests.counterparts.board import fails, moves
-from tests.counterparts.cloud import GATE, GATEWAY, PANEL, Cloud, part
+from tests.counterparts.cloud import GATE, GATEWAY, PANEL, Cloud, Document, part
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.premises import LATER, SIDE, Premises, premises
 from tests.counterparts.traces import Aviary, files, found
+from tests.counterparts.waiting import until
 
 RecordProperty = Callable[[str, object], None]
 
@@ -112,6 +113,10 @@ async def commands(place: Premises, birds: Aviary) -> None:
 async def hardware(place: Premises, birds: Aviary) -> None:
     """People at the gates, and boards that say what they should not."""
     new, listed = birds.canary, birds.let_out[0]
+
+    def met() -> list[Document]:
+        return [each for each in place.agent.logged("device.connected") if each["device_id"] == SIDE]
+
     assert await place.gate.ask(listed.mobile, note=new().name) == "actuate"
     assert await place.panel.ask(listed.mobile, unit=new().name) == "granted"
     assert await place.gate.ask(new().mobile, note=new().name) == "unknown_user"
@@ -125,7 +130,11 @@ async def hardware(place: Premises, birds: Aviary) -> None:
     place.gate.raw(f"{new().name} {new().mobile}\n".encode() + b"\xff" + new().name.encode() + b"\n")
     await place.agent.says("acceptance.unreadable")
     await place.agent.says("device.garbled")
-    stranger = {"type": "hello", "deviceId": f"{new().name} {new().mobile}", "kind": "fluss+", "firmware": new().name}
+    place.side.firmware = f"firmware of {new().name}"
+    place.side.hang_up()
+    await until(lambda: "device.lost" in place.agent.log, what="the side gate lost")
+    await until(lambda: len(met()) == 2, what="the side gate back")
+    stranger = {"type": "hello", "deviceId": f"{new().name} {new().mobile}", "kind": "fluss+", "firmware": "1.4.2"}
     place.side.say(stranger)
     await place.agent.says("device.mismatched")
 

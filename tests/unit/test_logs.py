@@ -72,6 +72,15 @@ def test_log_of_an_exception_shows_no_variables() -> None:
     assert "27824511234" not in json.dumps(event)
 
 
+def test_log_masks_numbers_and_withholds_names_of_our_own_events_too() -> None:
+    (event,) = events(
+        "from agent import logs; logs.configure()\n"
+        "logs.get_logger().info('user.added', name='Ann', why='082 451 1234 is new', device_id='1234567890123456')"
+    )
+    assert (event["name"], event["why"]) == ("<withheld>", "<number> is new")
+    assert event["device_id"] == "1234567890123456"
+
+
 # Every way in which an error can reach the log with what was in hand when it was met.
 CRASHES = {
     "a bug, logged at the top": "try: stumble()\nexcept Exception as bug: log.error('command.crashed', exc_info=bug)",
@@ -90,8 +99,8 @@ CRASHES = {
     "    async with asyncio.TaskGroup() as group: group.create_task(task())\n"
     "try: asyncio.run(main())\nexcept* Exception as bugs: log.error('it.failed', exc_info=bugs)",
     "a library's error": "try: stumble()\n"
-    "except Exception: logging.getLogger('lib').exception('Failed with %s', PERSON)",
-    "a library's words": "logging.getLogger('lib').error(f'Cannot send ({PERSON})')",
+    "except Exception: logging.getLogger('lib').exception('Failed with %s', PERSON['userName'])",
+    "a library's words": "logging.getLogger('lib').error('Cannot send (' + PERSON['userName'] + ')')",
     "a warning": "warnings.warn(f'cannot write {PERSON}', stacklevel=1)",
     "a warning of pydantic": "class Model(BaseModel): at: int\nModel.model_construct(at=PERSON).model_dump_json()",
 }
