@@ -37,6 +37,8 @@ class Event:
     """Why the hardware did not move."""
     intent: int | None = None
     """The number of the synced intent that this is the end of."""
+    erased: bool = False
+    """Whether somebody was named here who was erased since."""
 
 
 class EventMessage(BaseModel):
@@ -64,27 +66,28 @@ class EventMessage(BaseModel):
     """Whether the hardware says that it moved; null where the request was denied, or nobody knows."""
     error: str | None
     """Why it did not."""
+    erased: bool | None = None
+    """True where the person was erased since: `mobile`, `userName` and `note` are null then."""
 
 
 def event_payload(gateway_id: str, epoch: str, number: int, event: Event) -> bytes:
-    """One `events` message: the same bytes every time."""
-    return orjson.dumps(
-        {
-            "gatewayId": gateway_id,
-            "epoch": epoch,
-            "eventId": number,
-            "at": event.at,
-            "deviceId": event.device_id,
-            "mobile": None if event.mobile is None else f"+{event.mobile}",
-            "userName": event.name,
-            "channel": event.channel,
-            "action": event.action,
-            "decision": Decision.ALLOWED if event.reason is None else Decision.DENIED,
-            "reason": event.reason,
-            "note": event.note,
-            "clock": event.clock,
-            "openedDeviceId": event.opened,
-            "actuated": event.actuated,
-            "error": event.error,
-        }
-    )
+    """One `events` message: the same bytes every time, until somebody in it is erased."""
+    document = {
+        "gatewayId": gateway_id,
+        "epoch": epoch,
+        "eventId": number,
+        "at": event.at,
+        "deviceId": event.device_id,
+        "mobile": None if event.mobile is None else f"+{event.mobile}",
+        "userName": event.name,
+        "channel": event.channel,
+        "action": event.action,
+        "decision": Decision.ALLOWED if event.reason is None else Decision.DENIED,
+        "reason": event.reason,
+        "note": event.note,
+        "clock": event.clock,
+        "openedDeviceId": event.opened,
+        "actuated": event.actuated,
+        "error": event.error,
+    }
+    return orjson.dumps(document | {"erased": True} if event.erased else document)

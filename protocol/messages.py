@@ -73,6 +73,8 @@ class ResultMessage(_Wire):
     reason: Reason | None = None
     error: FaultMessage | None = None
     warnings: list[CautionMessage] | None = None
+    erased: bool | None = None
+    """True where the person was erased since, or named nobody and may have been meant: `mobile` is null then."""
 
 
 class StatusesMessage(_Wire):

@@ -5,7 +5,8 @@ its numbers and little else, and the wire form of the same run is the same bytes
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from itertools import repeat
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -16,6 +17,10 @@ MAX_MESSAGE = 96 * 1024
 
 _HEAD_ROOM = 1024
 _PLAIN_RESULT = len(',{"item":,"deviceId":"","mobile":"+","outcome":"","status":""}') + 5 + 15
+
+
+ERASED: Final = 0
+"""In place of a number that was erased; no number is this."""
 
 
 class Run(NamedTuple):
@@ -123,15 +128,18 @@ def _results(run: Run) -> list[str]:
         if extra is not None:
             tail += f',"{name}":{orjson.dumps(extra).decode()}'
     head = f',"deviceId":{device},"mobile":'
-    if run.first is None:
-        return [f'{{"item":null{head}{_mobile(mobile)}{tail}}}' for mobile in run.mobiles]
-    if None in run.mobiles:
-        return [f'{{"item":{item}{head}{_mobile(mobile)}{tail}}}' for item, mobile in enumerate(run.mobiles, run.first)]
-    return [f'{{"item":{item}{head}"+{mobile}"{tail}}}' for item, mobile in enumerate(run.mobiles, run.first)]
+    items = repeat("null", len(run.mobiles)) if run.first is None else range(run.first, run.first + len(run.mobiles))
+    if None in run.mobiles or ERASED in run.mobiles:
+        return [
+            f'{{"item":{item}{head}{_told(mobile, tail)}}}' for item, mobile in zip(items, run.mobiles, strict=True)
+        ]
+    return [f'{{"item":{item}{head}"+{mobile}"{tail}}}' for item, mobile in zip(items, run.mobiles, strict=True)]
 
 
-def _mobile(mobile: int | None) -> str:
-    return "null" if mobile is None else f'"+{mobile}"'
+def _told(mobile: int | None, tail: str) -> str:
+    if mobile == ERASED:
+        return f'null{tail},"erased":true'
+    return f"null{tail}" if mobile is None else f'"+{mobile}"{tail}'
 
 
 class Receipt(NamedTuple):

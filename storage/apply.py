@@ -6,23 +6,24 @@ wait together share the commit.
 
 import asyncio
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeVar
 
 from protocol.codec import Refused
-from protocol.reports import Receipt, Run
+from protocol.reports import ERASED, Receipt, Run
 from protocol.validate import Roll
 from protocol.vocabulary import Mode, Outcome, Status, Verdict
-from storage import userlist
+from storage import forgotten, userlist
 from storage.changes import expire_due
 from storage.database import Transaction
 from storage.ledger import Admitted, Batch, Ledger, Seen
-from storage.merge import Device, Result, View, merge, result_extras, unknown_device
+from storage.merge import Device, View, merge
 from storage.origins import Origins, occupancy
 from storage.outbox import Desk
 from storage.replace import Guard, finish
+from storage.result import Result, result_extras, unknown_device
 
 T = TypeVar("T")
 
@@ -106,6 +107,7 @@ async def _settle(
         batch = step.batch
         counts: Counter[str] = Counter()
         runs: list[Run] = []
+        unnamed = {mobile for view in views.values() for mobile in view.forgotten}.intersection(roll.mobiles)
         for device_id in roll.part.device_ids:
             view = views.get(device_id)
             if view is None:
@@ -121,7 +123,8 @@ async def _settle(
                     spared += _spared(view, batch, roll, results)
                     view.added[batch.number] = view.added.get(batch.number, 0) + _growth(results)
             counts.update([result.outcome.value for result in results])
-            runs += _runs(device_id, roll.mobiles, results)
+            hidden = {each for each in unnamed if view is None or view.hides(each)}
+            runs += _runs(device_id, *_without(hidden, roll.mobiles, results))
         if batch.mode is Mode.REPLACE and views:
             batch.unnamed += sum(roll.mobiles[item] is None for item in roll.faults)
         desk.receipt(_receipt(Verdict.APPLIED, roll, batch, counts), batch.number)
@@ -135,8 +138,13 @@ async def _settle(
         outcomes.append(Applied(roll.part.batch_id, roll.part.number, Verdict.APPLIED, counts))
         await asyncio.sleep(0)  # the gate is answered between parts
     await transaction.many("INSERT OR IGNORE INTO spared VALUES (?, ?, ?)", spared)
+    signers = {step.batch.number: step.batch.signer for _, step in admitted}
     for view in views.values():
         await _write(transaction, view, origins)
+        again = view.revoked.items()
+        await forgotten.revoked(
+            transaction, [(view.device.number, who, signers[origin.batch], origin.revision) for who, origin in again]
+        )
         await asyncio.sleep(0)
     await origins.save()
     await ledger.save()
@@ -180,7 +188,8 @@ async def _look(
         wanted = await _wanted(rolls, known, origins) if known else set()
         contents = await userlist.whole(transaction, device.number, wanted) if wanted else {}
         revision, replaced = standing[device.number]
-        views[device_id] = View(device, revision, replaced, occupied, known, contents, origins)
+        gone = await forgotten.ranks(transaction, device.number, mobiles.difference(known))
+        views[device_id] = View(device, revision, replaced, occupied, known, contents, origins, forgotten=gone)
         if replace:
             views[device_id].named[replace.number] = named
     return views
@@ -243,8 +252,21 @@ def _spared(view: View, batch: Batch, roll: Roll, results: Sequence[Result]) -> 
     return [
         (batch.number, view.device.number, mobile)
         for mobile, result in zip(roll.mobiles, results, strict=True)
-        if result.outcome is Outcome.REJECTED and mobile is not None
+        if result.outcome is Outcome.REJECTED and mobile is not None and not view.hides(mobile)
     ]
+
+
+def _without(
+    hidden: Collection[int], mobiles: Sequence[int | None], results: Sequence[Result]
+) -> tuple[Sequence[int | None], Sequence[Result]]:
+    """The results as a report may tell them: of some people neither the number nor words that repeat it."""
+    if not hidden:
+        return mobiles, results
+    pairs = list(zip(mobiles, results, strict=True))
+    return (
+        [ERASED if mobile in hidden else mobile for mobile, _ in pairs],
+        [result.wordless() if mobile in hidden else result for mobile, result in pairs],
+    )
 
 
 def _runs(device_id: str, mobiles: Sequence[int | None], results: Sequence[Result]) -> list[Run]:

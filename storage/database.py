@@ -16,6 +16,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 import aiosqlite
 import structlog
 
+from storage.hashing import KEY, hashing, key_in
 from storage.seals import resealed, seal
 
 log = structlog.get_logger()
@@ -73,8 +74,9 @@ class Database:
     A failed fsync leaves pages in a state no retry on the same file handle can trust (Rebello et al., ATC 2020).
     """
 
-    def __init__(self, path: Path, schema: Sequence[str] | None = None) -> None:
+    def __init__(self, path: Path, schema: Sequence[str] | None = None, *, key_file: Path | None = None) -> None:
         self.path = path
+        self._key_file = key_file or path.with_name(KEY)
         self._schema = shipped_schema() if schema is None else schema
         self._connection: aiosqlite.Connection | None = None
         self._turn = asyncio.Lock()
@@ -136,6 +138,30 @@ class Database:
                 await self._close()
                 raise
 
+    async def rewrite(self) -> None:
+        """Write the whole file anew, so that no page keeps what was in it before.
+
+        `secure_delete` clears what is deleted, but not what a page kept of rows that moved to another one before.
+        """
+        await self._apart("PRAGMA temp_store=FILE", "VACUUM", "PRAGMA temp_store=MEMORY")  # it may not fit in memory
+
+    async def empty_log(self) -> bool:
+        """Move all of the write-ahead log into the file and cut it to nothing; False while somebody still reads it."""
+        ((busy, *_),) = await self._apart("PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(TRUNCATE)")
+        return not busy
+
+    async def _apart(self, *statements: str) -> Rows:
+        """Run statements that are no transaction; the rows of the last."""
+        async with self._turn:
+            try:
+                with faults_of(self.path):
+                    connection = self._connection = self._connection or await self._open()
+                    fetched = [list(await connection.execute_fetchall(statement)) for statement in statements]
+                    return fetched[-1]  # type: ignore[return-value]  # tuples without a row factory
+            except StorageFault:
+                await self._close()
+                raise
+
     async def _open(self) -> aiosqlite.Connection:
         try:
             connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=BUSY_S)
@@ -154,13 +180,20 @@ class Database:
                 "secure_delete=ON",
             ):
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
-            for function, arguments in ((seal, -1), (resealed, 3)):
+            hashed = hashing(self._key())
+            for function, arguments in ((seal, -1), (resealed, 3), (hashed, 1)):
                 await connection.create_function(function.__name__, arguments, function, deterministic=True)
             await self._migrate(connection)
         except BaseException:
             await connection.close()
             raise
         return connection
+
+    def _key(self) -> bytes:
+        try:
+            return key_in(self._key_file)
+        except OSError as error:
+            raise StorageFault(f"{self._key_file}: {error.strerror}") from error
 
     async def _close(self) -> None:
         connection, self._connection = self._connection, None

@@ -16,7 +16,8 @@ from storage.database import Reader, Transaction
 from storage.outbox import Resend
 
 _COLUMNS: Final = (
-    "at, device_id, request, mobile, name, channel, action, reason, note, clock, opened, actuated, error, intent"
+    "at, device_id, request, mobile, name, channel, action, reason, note, clock, opened, actuated, error, intent, "
+    "erased"
 )
 _SELECT: Final = f"SELECT event, {_COLUMNS} FROM events CROSS JOIN devices USING (device)"
 _BETWEEN: Final = f"{_SELECT} WHERE event BETWEEN ? AND ? ORDER BY event LIMIT ?"
@@ -27,7 +28,7 @@ ORDER BY event DESC LIMIT ?5
 _EVER: Final = 2**63 - 1
 _INSERT: Final = f"""
 INSERT INTO events (event, {_COLUMNS.replace("device_id", "device")})
-VALUES (?, ?, (SELECT device FROM devices WHERE device_id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, (SELECT device FROM devices WHERE device_id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 NEWEST: Final = "SELECT max(events_sent, coalesce((SELECT max(event) FROM events), 0)) FROM store"
 _LAST_INTENT: Final = "SELECT max(intents, coalesce((SELECT max(intent) FROM events), 0)) FROM store"
@@ -182,11 +183,13 @@ def _row(number: int, event: Event) -> tuple[object, ...]:
         event.actuated,
         event.error,
         event.intent,
+        event.erased,
     )
 
 
 def _recorded(row: tuple[Any, ...]) -> Recorded:
     number, at, device, request, mobile, name, channel, action, reason, note, clock, opened, actuated, *rest = row
+    error, intent, erased = rest
     event = Event(
         at,
         device,
@@ -200,6 +203,8 @@ def _recorded(row: tuple[Any, ...]) -> Recorded:
         ClockState(clock),
         opened,
         None if actuated is None else bool(actuated),
-        *rest,
+        error,
+        intent,
+        bool(erased),
     )
     return Recorded(number, event)

@@ -6,7 +6,7 @@ away. The whole part is decided in memory, and every item gets its true outcome 
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import orjson
 
@@ -15,6 +15,7 @@ from protocol.terms import NO_TERMS, Terms, TermsFault
 from protocol.validate import ItemFault, Person, Roll
 from protocol.vocabulary import Caution, Fault, Kind, Mode, Outcome, Permission, Status
 from storage.origins import Origin, Origins
+from storage.result import Result
 from storage.userlist import CONTENT, Glance, User, tombstone
 
 
@@ -28,15 +29,6 @@ class Device:
     max_users: int
 
 
-class Result(NamedTuple):
-    """What became of one item on one device."""
-
-    outcome: Outcome
-    status: str | None
-    fault: ItemFault | None = None
-    cautions: tuple[tuple[Caution, str], ...] = ()
-
-
 @dataclass(slots=True)
 class View:
     """One device's list as a group of parts sees it: what was there, and over it what has been decided."""
@@ -48,6 +40,10 @@ class View:
     known: Mapping[int, Glance]
     contents: Mapping[int, User]
     origins: Origins
+    forgotten: dict[int, int] = field(default_factory=dict)
+    """Numbers of which a hash is all that is kept, and the revision that an invite has to be newer than."""
+    revoked: dict[int, Origin] = field(default_factory=dict)
+    """Those of them that were revoked once more."""
     signer: int | None = None
     """Who spoke of the device last, where that is a part of this group."""
     named: dict[int, int] = field(default_factory=dict)
@@ -62,6 +58,10 @@ class View:
         """The user as decided so far; None where there is no row."""
         return self.written.get(mobile) or self.known.get(mobile)
 
+    def hides(self, mobile: int | None) -> bool:
+        """Whether no report may repeat this number: it is somebody's who was forgotten, and still is."""
+        return mobile in self.forgotten and mobile not in self.written
+
     def origin_of(self, mobile: int, row: Glance | User) -> Origin:
         """What last spoke of the user."""
         return self.origins[self.restated.get(mobile, row.origin)]
@@ -73,7 +73,6 @@ class View:
 
 
 _LISTED = (Status.PENDING.value, Status.ACTIVE.value)
-_CAUTIONED = {Caution.UNASSIGNED_RANGE: "mobile", Caution.OWNER_KEPT: "permission"}
 _OWNER_KEPT = ((Caution.OWNER_KEPT, "an Owner is changed only by an item that names the permission itself"),)
 
 
@@ -159,7 +158,7 @@ class _Merge:
         mobiles = {person.mobile for person in people}
         if len(mobiles) < len(people):
             return None
-        if not (view.known.keys().isdisjoint(mobiles) and view.written.keys().isdisjoint(mobiles)):
+        if not all(each.keys().isdisjoint(mobiles) for each in (view.known, view.written, view.forgotten)):
             return None
         if self.counted + len(people) > view.device.max_users:
             return None
@@ -260,7 +259,7 @@ class _Merge:
                 if spoken.body is not None and spoken.body == origin.body and row.status != Status.EXPIRED:
                     return self._unchanged(mobile, row.status, origin)
                 before = row if isinstance(row, User) else view.contents[mobile]
-        elif origin.rank < view.replaced:
+        elif origin.rank < view.replaced or origin.rank <= view.forgotten.get(mobile, 0):
             return Result(Outcome.SUPERSEDED, None)
         after = (
             self._fresh([person], terms, person.accepted)[0] if before is None else self._agreed(person, terms, before)
@@ -320,12 +319,23 @@ class _Merge:
                 return Result(Outcome.SUPERSEDED, row.status)
             if row.status is None and spoken.batch == origin.batch:
                 return self._duplicate(item, None)
+        if row is None and mobile in view.forgotten:
+            return self._revoked_again(mobile)
         if row is not None and row.status in _LISTED:
             if self.replacing and view.origin_of(mobile, row).batch == origin.batch:
                 self.counted -= 1  # an earlier part of this replace named the user
             self._count(0, 1)
         self._write(tombstone(view.device.number, mobile, origin.number, self.now), row)
         return Result(Outcome.REVOKED if row is not None and row.status is not None else Outcome.ABSENT, None)
+
+    def _revoked_again(self, mobile: int) -> Result:
+        """Somebody of whom a hash is all that is kept: that it is newer now is noted beside it."""
+        view, rank = self.view, self.origin.rank
+        if rank < view.forgotten[mobile]:
+            return Result(Outcome.SUPERSEDED, None)
+        view.forgotten[mobile] = rank
+        view.revoked[mobile] = self.origin
+        return Result(Outcome.ABSENT, None)
 
     def _count(self, occupies: int, occupied: int) -> None:
         """Keep the sums that the user limit is measured against."""
@@ -360,21 +370,3 @@ class _Merge:
         """No result yet: a rejected item's is told at the end, with the user's status after the whole part."""
         self.faults[item] = fault
         return None
-
-
-def unknown_device(roll: Roll, device_id: str) -> list[Result]:
-    """The results of a device this gateway does not have: they cost the other devices nothing."""
-    fault = ItemFault(Fault.UNKNOWN_DEVICE, "deviceIds", f"this gateway has no device {device_id}")
-    return [Result(Outcome.REJECTED, None, fault)] * roll.items
-
-
-def result_extras(result: Result) -> dict[str, Any]:
-    """The parts of a result that only some have, as the wire names them."""
-    extras: dict[str, Any] = {}
-    if result.fault is not None:
-        extras["error"] = {"code": result.fault.code, "field": result.fault.field, "message": result.fault.message}
-    if result.cautions:
-        extras["warnings"] = [
-            {"code": code, "field": _CAUTIONED[code], "message": words} for code, words in result.cautions
-        ]
-    return extras

@@ -12,7 +12,6 @@ from typing import Final
 
 from protocol.events import Event
 from protocol.vocabulary import Action, Channel, ClockState, Denial
-from storage import signers
 from storage.database import Database, Transaction, shipped_schema
 from tests.golden import GOLDEN
 
@@ -43,10 +42,8 @@ def restored(version: int, path: Path) -> Path:
 
 
 async def _live(transaction: Transaction) -> None:
-    """In the words of version 3: a key that is trusted, and one that is not any more."""
-    await signers.trust(transaction, ["stolen", "kept"])
-    await signers.trust(transaction, ["kept"])
-    await signers.trust(transaction, [])
+    """In the words of version 4: somebody who was erased, and somebody whose tombstone has aged."""
+    await transaction.execute("INSERT INTO forgotten VALUES (0, 7210987654321098765, 0, 42), (1, -3, 0, 41)")
 
 
 async def _dump(version: int) -> str:
