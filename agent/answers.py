@@ -1,17 +1,20 @@
 """Commands from the cloud, and the answer to each."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import structlog
 
 from agent.codebook import Codebook
+from agent.erasure import Erasure
+from agent.erasure import Receipt as ErasureReceipt
 from agent.link import Delivery, Link
 from agent.orders import ACTIONS, Orders
 from agent.resync import Resync
 from agent.vault import Vault
 from protocol.commands import CommandMessage, ReplyError, ReplyMessage, Unusable, decode_command
+from protocol.mobile import Numbers, usable
 from protocol.signatures import Key
 from protocol.vocabulary import Command, CommandRefusal, Reply
 from storage import events, orders, outbox, replace
@@ -20,7 +23,6 @@ from storage.outbox import position
 
 log = structlog.get_logger()
 
-_NOT_YET: Final = frozenset({Command.ERASE})
 _AT_ONCE: Final = frozenset({*ACTIONS, Command.ISSUE_CODE, Command.REVOKE_CODE, Command.CODES})
 """What no list has a say in. All others wait their turn."""
 
@@ -54,6 +56,8 @@ class Answers:
         orders: Orders,
         codebook: Codebook,
         resync: Resync,
+        erasure: Erasure,
+        numbers: Numbers,
     ) -> None:
         self._gateway_id = gateway_id
         self._trusted = trusted
@@ -63,6 +67,8 @@ class Answers:
         self._orders = orders
         self._codebook = codebook
         self._resync = resync
+        self._erasure = erasure
+        self._numbers = numbers
         self._in_hand: dict[bytes, list[Delivery]] = {}
         self._line: asyncio.Queue[tuple[Delivery, CommandMessage | Unusable]] = asyncio.Queue(IN_LINE)
 
@@ -70,7 +76,8 @@ class Answers:
         """Answer what comes until cancelled."""
         room = asyncio.Semaphore(IN_HAND)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._in_turn(), name="answers-in-turn")
+            tasks.create_task(self._in_turn(tasks), name="answers-in-turn")
+            tasks.create_task(self._erasure.resume(), name="erasure-resumed")
             while True:
                 for delivery in await self._link.receive(self._topic, TAKE_AT_ONCE, TAKE_BYTES):
                     command = await self._understood(delivery)
@@ -97,9 +104,6 @@ class Answers:
             return Unusable(CommandRefusal.RETAINED, "a command is never retained", command.command_id)
         if command.expires_at is not None and command.expires_at <= self._vault.now():
             return Unusable(CommandRefusal.EXPIRED, "the command came after its expiresAt", command.command_id)
-        if command.command in _NOT_YET:
-            words = f"this version does not know {command.command.value}"
-            return Unusable(CommandRefusal.UNKNOWN_COMMAND, words, command.command_id)
         return command
 
     async def _at_once(self, said: bytes, command: CommandMessage) -> None:
@@ -123,13 +127,35 @@ class Answers:
         await self._vault.commit(lambda transaction: outbox.reply(transaction, reply.payload()))
         return reply
 
-    async def _in_turn(self) -> None:
+    async def _in_turn(self, tasks: asyncio.TaskGroup) -> None:
         """One after the other, each when all that came before it is done: a `confirm` follows its batch."""
         while True:
             delivery, command = await self._line.get()
             if await delivery.turn():
+                if isinstance(command, CommandMessage) and (mobile := self._to_erase(command)) is not None:
+                    finish = await self._erasure.begin(mobile)  # the files take longer, and hold up nobody
+                    tasks.create_task(self._erased(delivery, command.command_id, finish), name="erasure")
+                    continue
                 _log(await self._answer(command))
                 delivery.acknowledge()
+
+    def _to_erase(self, command: CommandMessage) -> int | None:
+        """Whom a command wants to be forgotten; None where it is another command, or names nobody."""
+        named = command.command is Command.ERASE and command.mobile is not None
+        return usable(self._numbers.read(command.mobile or "")) if named else None
+
+    async def _erased(
+        self, delivery: Delivery, command_id: str, finish: Callable[[], Awaitable[ErasureReceipt]]
+    ) -> None:
+        receipt = await finish()
+        outcome, error = Reply.DONE, None
+        if receipt.left:
+            words = f"the number is still in {', '.join(receipt.left)}: not this gateway's files"
+            outcome, error = Reply.FAILED, ReplyError(code=CommandRefusal.RESIDUE, message=words)
+        reply = self._reply(command_id, outcome, error, {"erased": dict(receipt.counts)})
+        await self._vault.commit(lambda transaction: outbox.reply(transaction, reply.payload()))
+        _log(reply)
+        delivery.acknowledge()
 
     async def _answer(self, command: CommandMessage | Unusable) -> ReplyMessage:
         if isinstance(command, CommandMessage) and command.command is Command.RESYNC:
@@ -175,6 +201,8 @@ class Answers:
                 if command.command in _ONCE:
                     await self._only_once(transaction, command)
                 return await self._codebook.answer(transaction, command)
+            case Command.ERASE:
+                raise Unusable(CommandRefusal.SCHEMA, "mobile: erase names somebody by a number")
         if command.epoch is not None and command.epoch != (epoch := position(self._vault.reader).epoch):
             raise Unusable(CommandRefusal.UNKNOWN_EPOCH, f"this store's epoch is {epoch}")
         if command.command is Command.ACKNOWLEDGE:

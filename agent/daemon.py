@@ -16,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from agent import exits, version
+from agent import copies, exits, version
 from agent.answers import Answers
 from agent.bench import FILE as BENCH
 from agent.bench import Bench
@@ -24,6 +24,7 @@ from agent.clock import Clock, timekeeper
 from agent.codebook import Codebook
 from agent.config import Config
 from agent.config_values import is_loopback
+from agent.erasure import Erasure
 from agent.gatehouse import Gatehouse, gatehouse
 from agent.intake import GROUP_PARTS, Intake, Rules
 from agent.intents import Intents
@@ -34,7 +35,7 @@ from agent.presence import Presence
 from agent.quarantine import Quarantine
 from agent.reporter import Reporter
 from agent.resync import Resync
-from agent.store_path import INTENTS, NOTE, STORE
+from agent.store_path import INTENTS, NOTE, STORE, key_file
 from agent.supervisor import notify
 from agent.upkeep import Upkeep
 from agent.vault import Vault
@@ -98,7 +99,7 @@ class _Parts:
 
 async def _serve(config: Config) -> None:
     path = config.state_dir / STORE
-    async with Database(path) as database, AsyncExitStack() as stack:
+    async with Database(path, key_file=key_file(config.state_dir)) as database, AsyncExitStack() as stack:
         reader, gates_reader = (stack.enter_context(closing(Reader(path, GLIMPSE_S))) for _ in range(2))
         intents = stack.enter_context(closing(Intents(config.state_dir / INTENTS)))
         parts = await _put_together(config, database, reader, gates_reader, intents)
@@ -163,13 +164,28 @@ async def _put_together(
         board_uptime_s=lambda: _uptime_s(config),
     )
     reporter = Reporter(config.gateway_id, topics, link, vault, presence.drained)
+    quarantine = Quarantine(config.state_dir / "quarantine")
     intake = Intake(
         rules=Rules(config.gateway_id, limits, Guard(config.lists.hold_removals_over), trusted),
         topic=topics.invites,
         link=link,
         vault=vault,
         numbers=numbers,
-        quarantine=Quarantine(config.state_dir / "quarantine"),
+        quarantine=quarantine,
+    )
+
+    async def renewed() -> None:
+        """What becomes of copies of the store once somebody is erased from it."""
+        await copies.drop(config.state_dir)
+
+    erasure = Erasure(
+        state_dir=config.state_dir,
+        vault=vault,
+        gate=house.gate,
+        recorder=house.recorder,
+        intents=intents,
+        quarantine=quarantine,
+        renewed=renewed,
     )
     answers = Answers(
         gateway_id=config.gateway_id,
@@ -180,6 +196,8 @@ async def _put_together(
         orders=Orders(config.gateway_id, vault, clock, house.gate, numbers),
         codebook=Codebook({each.id: each for each in config.devices}, vault, clock, numbers, SystemRandom()),
         resync=Resync(vault, lambda: Reader(config.state_dir / STORE), reporter.sent),
+        erasure=erasure,
+        numbers=numbers,
     )
     upkeep = Upkeep(config, vault, intake)
     for listener in (reporter.wake, presence.changed, upkeep.changed):

@@ -124,6 +124,11 @@ class Gate:
         self._accepted: set[tuple[str, int]] = set()
         """Invitations taken up, by device and mobile, of which the store does not know yet either."""
 
+    @property
+    def moving(self) -> bool:
+        """Whether an opening is under way."""
+        return any(self._in_hand.values())
+
     def accepted(self, device_id: str, mobile: int, stored: Future[None]) -> None:
         """Somebody has taken up the invitation at a device: that counts at once, and is in the store when `stored`."""
         key = (device_id, mobile)

@@ -6,9 +6,10 @@ then overwritten in place, so that a sync writes one block and leaves the file s
 
 import asyncio
 import errno
+import functools
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,19 +94,10 @@ class Intents:
 
     def read(self) -> list[Intent]:
         """What the file holds, oldest first; a slot that cannot be read holds nothing. Raises OSError."""
-        try:
-            content = self._path.read_bytes()
-        except FileNotFoundError:
-            return []
-        found: list[tuple[Intent, int]] = []
-        for slot in range(min(SLOTS, len(content) // SLOT_BYTES)):
-            intent = _unpacked(content[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES])
-            if intent is not None:
-                found.append((intent, slot))
-        found.sort(key=lambda each: each[0].number)
-        self._owed = {intent.number: slot for intent, slot in found if intent.owed}
-        self._latest = found[-1][1] if found else 0
-        return [intent for intent, _ in found]
+        found = sorted(self._kept(), key=lambda each: each[1].number)
+        self._owed = {intent.number: slot for slot, intent in found if intent.owed}
+        self._latest = found[-1][0] if found else 0
+        return [intent for _, intent in found]
 
     def settle(self, number: int) -> None:
         """The store knows what this intent owed: its slot is free."""
@@ -130,9 +122,35 @@ class Intents:
             words = str(error) or f"no answer from the disk within {WRITE_S:g} s"
             raise IntentFault(f"{self._path}: {words}") from error
 
+    async def numbers(self) -> list[int]:
+        """Of every intent in the file; raises OSError."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, lambda: [i.number for _, i in self._kept()]
+        )
+
+    async def forget(self, numbers: Collection[int], mobiles: Collection[int]) -> None:
+        """Keep of these intents, and of those of these people, no more than that they were. Raises OSError."""
+        work = functools.partial(self._forget, frozenset(numbers), frozenset(mobiles))
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
     def close(self) -> None:
         """Let go of the file."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _kept(self) -> list[tuple[int, Intent]]:
+        """What can be read, by slot."""
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return []
+        slots = range(min(SLOTS, len(content) // SLOT_BYTES))
+        read = ((slot, _unpacked(content[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES])) for slot in slots)
+        return [(slot, intent) for slot, intent in read if intent is not None]
+
+    def _forget(self, numbers: frozenset[int], mobiles: frozenset[int]) -> None:
+        for slot, intent in self._kept():
+            if intent.number in numbers or intent.mobile in mobiles:
+                self._write(replace(intent, mobile=None, name=None, note=None), slot)
 
     def _write(self, intent: Intent, slot: int) -> None:
         try:

@@ -12,7 +12,7 @@ from agent.config import Config, Device
 from agent.drivers.driver import Driver
 from agent.gatehouse import gatehouse
 from agent.intents import Intents
-from agent.store_path import INTENTS, STORE
+from agent.store_path import INTENTS, STORE, key_file
 from agent.vault import Vault
 from protocol.mobile import Numbers
 from storage.database import Database, Reader
@@ -31,7 +31,7 @@ async def pulse(config: Config, asked: Device, moves: Device) -> Pulsed:
     The caller owns the state directory. Raises StorageFault, SchemaFault, OSError.
     """
     path = config.state_dir / STORE
-    async with Database(path) as database:
+    async with Database(path, key_file=key_file(config.state_dir)) as database:
         with closing(Reader(path)) as reader, closing(Intents(config.state_dir / INTENTS)) as intents:
             return await _pulse(config, asked, moves, database, reader, intents)
 

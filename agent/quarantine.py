@@ -28,6 +28,12 @@ class Quarantine:
         except OSError as error:
             log.warning("quarantine.failed", error=str(error))
 
+    def empty(self) -> None:
+        """Forget all of them: nobody can tell who is named in what could not be read. Raises OSError."""
+        if self._folder.exists():
+            for path in self._folder.iterdir():
+                path.unlink(missing_ok=True)
+
     def _trim(self) -> None:
         size = 0
         for number, path in enumerate(sorted(self._folder.iterdir(), reverse=True), 1):

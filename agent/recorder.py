@@ -49,6 +49,11 @@ class Recorder:
         """Events that are lost and not yet counted in the store."""
         return self._lost
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be stored."""
+        return self._idle.is_set()
+
     def add(self, event: Event, work: Work | None = None) -> "asyncio.Future[None]":
         """Store an event, and in the same transaction do `work`; done when it is durable, cancelled if it is lost."""
         return self._put(event, work)

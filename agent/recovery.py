@@ -1,13 +1,14 @@
 """After a crash: openings that were under way become events, and never openings again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from agent.intents import Intent
 from protocol.commands import ReplyError, ReplyMessage
 from protocol.events import Event
 from protocol.vocabulary import CommandRefusal, Reply
-from storage import codes, events, orders, outbox
+from storage import codes, events, forgotten, orders, outbox
 from storage.database import Reader, Transaction
 
 _WORDS: Final = "the gateway stopped before it heard whether the gate had moved"
@@ -27,7 +28,15 @@ async def recover(transaction: Transaction, intents: Sequence[Intent], gateway_i
         if intent.command_id is not None:
             await orders.remember(transaction, intent.command_id, intent.expires_at)
             await outbox.reply(transaction, _reply(intent.command_id, gateway_id, now))
-    await events.record(transaction, [_event(intent) for intent in intents])
+    left = [await _without_erased(transaction, intent) for intent in intents]
+    await events.record(transaction, [_event(intent) for intent in left])
+
+
+async def _without_erased(transaction: Transaction, intent: Intent) -> Intent:
+    """The gateway may have stopped while it was forgetting somebody."""
+    if intent.mobile is None or not await forgotten.is_erased(transaction, intent.mobile):
+        return intent
+    return replace(intent, mobile=None, name=None, note=None)
 
 
 def _event(intent: Intent) -> Event:

@@ -11,12 +11,20 @@ import click
 
 from agent.config import Config
 from storage.database import Reader, StorageFault, shipped_schema
+from storage.hashing import KEY
 from storage.listing import schema_version
 
 STORE: Final = "gateway.db"
 NOTE: Final = "status.json"
 LOCK: Final = "lock"
 INTENTS: Final = "intents"
+
+
+def key_file(state_dir: Path) -> Path:
+    """Where the key is that hashes of forgotten people are made with: a systemd credential, or beside the store."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    credential = Path(credentials) / KEY if credentials else None
+    return credential if credential is not None and credential.exists() else state_dir / KEY
 
 
 @contextmanager

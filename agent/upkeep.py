@@ -5,11 +5,12 @@ from typing import Final
 
 import structlog
 
+from agent import copies
 from agent.config import Config
 from agent.intake import Intake
 from agent.vault import Vault
 from protocol.vocabulary import ClockState
-from storage import changes, codes, events, ledger, orders, outbox, replace
+from storage import changes, codes, events, forgotten, ledger, orders, outbox, replace
 from storage.database import StorageFault, Transaction
 
 log = structlog.get_logger()
@@ -21,6 +22,9 @@ PRUNE_AFTER: Final = 1_000
 
 REPORTS_BYTES: Final = 64 << 20
 LEDGER_DAYS: Final = 400
+TOMBSTONE_DAYS: Final = 90
+"""How long the number of somebody who was revoked is kept; then a keyed hash does as well."""
+
 EVENTS: Final = 200_000
 """How many events are kept whatever their age: some 20 MB."""
 
@@ -33,6 +37,7 @@ class Upkeep:
     def __init__(self, config: Config, vault: Vault, intake: Intake) -> None:
         self._lists = config.lists
         self._retention = config.retention
+        self._state_dir = config.state_dir
         self._vault = vault
         self._intake = intake
         self._changed = asyncio.Event()
@@ -109,8 +114,13 @@ class Upkeep:
                 "batches": await ledger.forget(transaction, today - LEDGER_DAYS * _DAY_MS),
                 "orders": await orders.prune(transaction, today),
                 "codes": await codes.purge(transaction, today),
+                "tombstones": await forgotten.bury(transaction, today - TOMBSTONE_DAYS * _DAY_MS),
             }
 
         gone = await self._vault.attempt(work)
         if gone and any(gone.values()):
             log.info("store.pruned", **gone)
+        try:
+            await copies.drop(self._state_dir, today - self._retention.events_days * _DAY_MS)
+        except OSError as error:
+            log.warning("copies.kept", error=str(error))

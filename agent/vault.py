@@ -88,6 +88,16 @@ class Vault:
         except StorageFault as fault:
             self._ill(fault)
 
+    async def leave_no_trace(self, *, rewritten: bool) -> None:
+        """Have nothing of what was deleted in the store's files; `rewritten` where pages may still hold some of it.
+
+        Raises StorageFault; also where somebody else reads the store for so long that its log cannot be emptied.
+        """
+        if rewritten:
+            await self._database.rewrite()
+        if not await self._database.empty_log():
+            raise StorageFault(f"{self._database.path}: another program reads it; close that program")
+
     def _ill(self, fault: StorageFault) -> None:
         if self.fault is None:
             log.error("storage.degraded", error=str(fault))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from protocol.numbering_plan import calling_code
+from protocol.mobile import split
 from protocol.reports import ERASED, Run
 from protocol.vocabulary import Fault
 
@@ -18,19 +18,12 @@ WORDS: Final = "what was written here is erased"
 _MARKS: Final = r"[\s\-\u2010-\u2015()./]*"
 
 
-def national(mobile: int) -> str:
-    """The digits of a number (E.164) behind its calling code: they are in every spelling of it."""
-    digits = str(mobile)
-    return digits.removeprefix(calling_code(digits))
-
-
 class Eraser:
     """Takes one person, known by a number (E.164 digits), out of what was written."""
 
     def __init__(self, mobile: int) -> None:
         self.mobile = mobile
-        code = _MARKS.join(calling_code(str(mobile)))
-        spelled = _MARKS.join(national(mobile))
+        code, spelled = map(_MARKS.join, split(mobile))
         self._written = re.compile(rf"(?:(?:\+|00)?{code}{_MARKS})?(?:\(?0\)?{_MARKS})?{spelled}")
 
     def text(self, written: str | None) -> str | None:

@@ -151,6 +151,13 @@ def e164(digits: int) -> str:
     return f"+{digits}"
 
 
+def split(mobile: int) -> tuple[str, str]:
+    """The calling code of a number (E.164 digits), and the digits behind it, which are in every spelling of it."""
+    digits = str(mobile)
+    code = calling_code(digits)
+    return code, digits.removeprefix(code)
+
+
 def masked(digits: int | str) -> str:
     """An E.164 number, with or without the plus sign, fit for a log: calling code and last three digits at most."""
     text = str(digits).removeprefix("+")

@@ -161,6 +161,7 @@ class CommandRefusal(StrEnum):
     CODE_TAKEN = "code_taken"
     UNKNOWN_CODE = "unknown_code"
     BUSY = "busy"
+    RESIDUE = "residue"
 
 
 class ClockState(StrEnum):

@@ -252,7 +252,7 @@ def _spared(view: View, batch: Batch, roll: Roll, results: Sequence[Result]) -> 
     return [
         (batch.number, view.device.number, mobile)
         for mobile, result in zip(roll.mobiles, results, strict=True)
-        if result.outcome is Outcome.REJECTED and mobile is not None and not view.hides(mobile)
+        if result.outcome is Outcome.REJECTED and mobile is not None and batch.revision > view.forgotten.get(mobile, 0)
     ]
 
 

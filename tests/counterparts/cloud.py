@@ -261,12 +261,31 @@ class Cloud:
         if heard.leaf not in ("receipts", "statuses"):
             return
         first = self.reports.setdefault((heard.says["epoch"], heard.says["reportId"]), heard)
-        if (first.leaf, first.payload) != (heard.leaf, heard.payload):
+        if (first.leaf, first.payload) != (heard.leaf, heard.payload) and not _is_erased_since(first, heard):
             self.contradicted.append((first, heard))
         elif first is heard and heard.leaf == "receipts":
             self._receipts[heard.says["batchId"], heard.says["part"]].append(heard.says)
         elif first is heard:
             self._results[heard.says["batchId"]][heard.says["part"]] += heard.says["results"]
+
+
+def erased(result: Document) -> Document:
+    """A result as it is told once its person is erased."""
+    words = {"message": "what was written here is erased"}
+    error = {"error": result["error"] | words} if "error" in result else {}
+    warnings = {"warnings": [each | words for each in result["warnings"]]} if "warnings" in result else {}
+    return {**result, **error, **warnings, "mobile": None, "erased": True}
+
+
+def _is_erased_since(first: Message, heard: Message) -> bool:
+    """Whether a report differs from its first version by people who were erased, and by nothing else."""
+    if first.leaf != "statuses" or heard.leaf != "statuses":
+        return False
+    again = [
+        erased(old) if new.get("erased") else old
+        for old, new in zip(first.says["results"], heard.says["results"], strict=True)
+    ]
+    return {**first.says, "results": again} == heard.says
 
 
 def _by_number(receipt: Document) -> tuple[str, int]:
