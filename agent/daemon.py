@@ -16,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from agent import copies, exits, version
+from agent import exits, version
 from agent.answers import Answers
 from agent.bench import FILE as BENCH
 from agent.bench import Bench
@@ -31,6 +31,7 @@ from agent.intents import Intents
 from agent.link import Address, Link, Tls
 from agent.orders import Orders
 from agent.ownership import Occupied, owned
+from agent.papers import Papers
 from agent.presence import Presence
 from agent.quarantine import Quarantine
 from agent.reporter import Reporter
@@ -174,18 +175,13 @@ async def _put_together(
         quarantine=quarantine,
     )
 
-    async def renewed() -> None:
-        """What becomes of copies of the store once somebody is erased from it."""
-        await copies.drop(config.state_dir)
-
+    papers = Papers(config.state_dir, intents, quarantine)
     erasure = Erasure(
         state_dir=config.state_dir,
         vault=vault,
         gate=house.gate,
         recorder=house.recorder,
-        intents=intents,
-        quarantine=quarantine,
-        renewed=renewed,
+        papers=papers,
     )
     answers = Answers(
         gateway_id=config.gateway_id,
@@ -199,7 +195,7 @@ async def _put_together(
         erasure=erasure,
         numbers=numbers,
     )
-    upkeep = Upkeep(config, vault, intake)
+    upkeep = Upkeep(config, vault, intake, papers)
     for listener in (reporter.wake, presence.changed, upkeep.changed):
         vault.on_change(listener)
     presence.document()

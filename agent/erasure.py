@@ -14,8 +14,7 @@ from typing import Final
 import structlog
 
 from agent.gate import Gate
-from agent.intents import Intents
-from agent.quarantine import Quarantine
+from agent.papers import Papers
 from agent.recorder import Recorder
 from agent.residue import holding, traces, words
 from agent.store_path import STORE
@@ -48,10 +47,7 @@ class _Person:
 
 
 class Erasure:
-    """Forgets people. Those who are to be forgotten at the same time share the work on the files.
-
-    `renewed` has copies of the store that others keep (snapshots) made anew, or dropped; raises OSError, StorageFault.
-    """
+    """Forgets people. Those who are to be forgotten at the same time share the work on the files."""
 
     def __init__(
         self,
@@ -60,17 +56,13 @@ class Erasure:
         vault: Vault,
         gate: Gate,
         recorder: Recorder,
-        intents: Intents,
-        quarantine: Quarantine,
-        renewed: Callable[[], Awaitable[None]],
+        papers: Papers,
     ) -> None:
         self._state_dir = state_dir
         self._vault = vault
         self._gate = gate
         self._recorder = recorder
-        self._intents = intents
-        self._quarantine = quarantine
-        self._renewed = renewed
+        self._papers = papers
         self._waiting: list[_Person] = []
         self._turn = asyncio.Lock()
 
@@ -132,15 +124,13 @@ class Erasure:
 
     async def _sweep(self, people: Sequence[_Person]) -> None:
         """Go through the files. Raises OSError, StorageFault."""
-        recorded = events.recorded_intents(self._vault.reader, await self._intents.numbers())
-        await self._intents.forget(recorded, [person.mobile for person in people])
-        await asyncio.to_thread(self._quarantine.empty)
+        recorded = events.recorded_intents(self._vault.reader, await self._papers.intents())
+        await self._papers.forget(recorded, [person.mobile for person in people])
         await self._vault.leave_no_trace(rewritten=False)
         wanted = [trace for person in people for trace in (*traces(person.mobile), *words(person.gone.words))]
         store = self._state_dir / STORE
         if not people or store in await asyncio.to_thread(holding, self._state_dir, wanted):
             await self._vault.leave_no_trace(rewritten=True)
-        await self._renewed()
         for person in people:
             found = await asyncio.to_thread(holding, self._state_dir, traces(person.mobile))
             person.receipt.left = tuple(path.name for path in found if not path.name.startswith(STORE))

@@ -6,10 +6,9 @@ then overwritten in place, so that a sync writes one block and leaves the file s
 
 import asyncio
 import errno
-import functools
 import os
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,10 +127,9 @@ class Intents:
             self._thread, lambda: [i.number for _, i in self._kept()]
         )
 
-    async def forget(self, numbers: Collection[int], mobiles: Collection[int]) -> None:
-        """Keep of these intents, and of those of these people, no more than that they were. Raises OSError."""
-        work = functools.partial(self._forget, frozenset(numbers), frozenset(mobiles))
-        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def forget(self, who: Callable[[Intent], bool]) -> None:
+        """Keep of the intents that `who` says yes to no more than that they were. Raises OSError."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._forget, who)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -147,10 +145,11 @@ class Intents:
         read = ((slot, _unpacked(content[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES])) for slot in slots)
         return [(slot, intent) for slot, intent in read if intent is not None]
 
-    def _forget(self, numbers: frozenset[int], mobiles: frozenset[int]) -> None:
+    def _forget(self, who: Callable[[Intent], bool]) -> None:
         for slot, intent in self._kept():
-            if intent.number in numbers or intent.mobile in mobiles:
-                self._write(replace(intent, mobile=None, name=None, note=None), slot)
+            left = replace(intent, mobile=None, name=None, note=None)
+            if left != intent and who(intent):
+                self._write(left, slot)
 
     def _write(self, intent: Intent, slot: int) -> None:
         try:

@@ -28,10 +28,10 @@ class Quarantine:
         except OSError as error:
             log.warning("quarantine.failed", error=str(error))
 
-    def empty(self) -> None:
-        """Forget all of them: nobody can tell who is named in what could not be read. Raises OSError."""
-        if self._folder.exists():
-            for path in self._folder.iterdir():
+    def drop(self, before: int | None = None) -> None:
+        """Forget those that came before that moment (epoch ms), or all of them. Raises OSError."""
+        for path in self._folder.iterdir() if self._folder.exists() else ():
+            if before is None or path.name < f"{before:015d}":
                 path.unlink(missing_ok=True)
 
     def _trim(self) -> None:

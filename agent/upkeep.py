@@ -5,9 +5,9 @@ from typing import Final
 
 import structlog
 
-from agent import copies
 from agent.config import Config
 from agent.intake import Intake
+from agent.papers import Papers
 from agent.vault import Vault
 from protocol.vocabulary import ClockState
 from storage import changes, codes, events, forgotten, ledger, orders, outbox, replace
@@ -34,10 +34,10 @@ _DAY_MS: Final = 86_400_000
 class Upkeep:
     """Looks after the store when a deadline comes, and every half minute."""
 
-    def __init__(self, config: Config, vault: Vault, intake: Intake) -> None:
+    def __init__(self, config: Config, vault: Vault, intake: Intake, papers: Papers) -> None:
         self._lists = config.lists
         self._retention = config.retention
-        self._state_dir = config.state_dir
+        self._papers = papers
         self._vault = vault
         self._intake = intake
         self._changed = asyncio.Event()
@@ -121,6 +121,6 @@ class Upkeep:
         if gone and any(gone.values()):
             log.info("store.pruned", **gone)
         try:
-            await copies.drop(self._state_dir, today - self._retention.events_days * _DAY_MS)
+            await self._papers.age(today - self._retention.events_days * _DAY_MS)
         except OSError as error:
-            log.warning("copies.kept", error=str(error))
+            log.warning("papers.kept", error=str(error))
