@@ -89,7 +89,7 @@ def command(
         write_array(utf8_output(), (_wire(config, epoch, each) for each in found))
     elif form == "csv":
         places = _Places(config)
-        rows = ((*places.of(each.event), *_wire(config, epoch, each).values()) for each in found)
+        rows = ((*places.of(each.event), *map(_wire(config, epoch, each).get, _WIRE)) for each in found)
         write_cells(utf8_output(), ("localTime", "deviceName", *_WIRE), rows)
     else:
         _show(_Places(config), found, older=older)
@@ -171,7 +171,7 @@ def _plain(places: _Places, recorded: Recorded) -> tuple[str, ...]:
         str(recorded.number),
         at,
         device,
-        event.name or "",
+        _person(event),
         "" if event.mobile is None else e164(event.mobile),
         event.channel,
         event.action,
@@ -191,11 +191,15 @@ def _cells(places: _Places, event: Event, year: int) -> tuple[str, ...]:
     return (
         at + _MARKS[event.clock],
         places.name(event),
-        event.name or "",
+        _person(event),
         "" if event.mobile is None else e164(event.mobile),
         event.channel if event.action is Action.TRIGGER else f"{event.channel} {event.action}",
         event.reason or _hardware(event),
     )
+
+
+def _person(event: Event) -> str:
+    return event.name or ("(erased)" if event.erased else "")
 
 
 def _hardware(event: Event) -> str:

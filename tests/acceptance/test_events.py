@@ -31,6 +31,7 @@ WIRE = [
     *("gatewayId", "epoch", "eventId", "at", "deviceId", "mobile", "userName", "channel", "action", "decision"),
     *("reason", "note", "clock", "openedDeviceId", "actuated", "error"),
 ]
+CELLS = [*WIRE, "erased"]
 COLUMNS = [
     *("event", "time", "device", "person", "mobile", "channel", "action", "decision", "reason", "clock", "hardware")
 ]
@@ -165,7 +166,7 @@ def test_json_is_the_wire_and_csv_opens_in_a_spreadsheet(agent: Agent) -> None:
         "error": "motor blocked",
     }
     exported = typed(agent, "events", "--format", "csv").stdout
-    assert exported.startswith(f"localTime,deviceName,{','.join(WIRE)}\n")
+    assert exported.startswith(f"localTime,deviceName,{','.join(CELLS)}\n")
     rows = list(csv.DictReader(io.StringIO(exported, newline="")))
     assert (rows[6]["userName"], rows[6]["note"]) == ("'=cmd|'/C calc'!A0�[31m", "�]0;pwned�")
     assert (rows[2]["localTime"], rows[2]["deviceName"]) == ("2026-11-22T00:28:40+02:00", "Entrance panel")
@@ -226,7 +227,7 @@ def test_nothing_is_said_aside_from_the_log(agent: Agent) -> None:
         done = typed(agent, "events", *words)
         assert (done.returncode, done.stdout, done.stderr) == (exits.OK, "\t".join(COLUMNS) + "\n", said)
     assert typed(agent, "events", "--format", "json").stdout == "[]\n"
-    assert typed(agent, "events", "--format", "csv").stdout == f"localTime,deviceName,{','.join(WIRE)}\n"
+    assert typed(agent, "events", "--format", "csv").stdout == f"localTime,deviceName,{','.join(CELLS)}\n"
 
 
 @pytest.mark.parametrize(
