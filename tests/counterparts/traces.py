@@ -74,6 +74,11 @@ def found(canaries: Iterable[Canary], places: Mapping[str, bytes]) -> list[str]:
     ]
 
 
+def places(found_in: Iterable[str]) -> set[str]:
+    """The files, or the folders, in which something was found."""
+    return {each.split(", as")[0].rpartition(" in ")[2].split("/")[0] for each in found_in}
+
+
 def files(folder: Path, *, without: Iterable[str] = ()) -> dict[str, bytes]:
     """The regular files below a folder by their names, but for those of these names or in folders of these names."""
     excepted = set(without)

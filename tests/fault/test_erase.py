@@ -11,7 +11,7 @@ from tests.counterparts.agent import Agent, gateway
 from tests.counterparts.cloud import GATE, GATEWAY, PANEL, Document, erased, part, people
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.premises import SIDE, Premises, premises
-from tests.counterparts.traces import Aviary, Canary, files, found
+from tests.counterparts.traces import Aviary, Canary, files, found, places
 from tests.counterparts.waiting import until
 
 RecordProperty = Callable[[str, object], None]
@@ -44,11 +44,6 @@ async def everywhere(place: Premises, bird: Canary) -> None:
     await cloud.send(json.dumps(part("broken", 91, [bird.invitee()])).encode()[:-1])
     await cloud.outcome(None, "rejected", number=None)
     await place.events(3)
-
-
-def places(found_in: list[str]) -> set[str]:
-    """The files in which something was found."""
-    return {each.split(", as")[0].rpartition(" in ")[2].split("/")[0] for each in found_in}
 
 
 def search(agent: Agent, bird: Canary) -> list[str]:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from agent import exits
 from storage.database import BUSY_S
-from tests.counterparts.agent import ROOT, Agent
+from tests.counterparts.agent import ROOT, Agent, gateway
 from tests.counterparts.board import fails, moves
 from tests.counterparts.cloud import GATE, GATEWAY, PANEL, Cloud, Document, part
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.premises import LATER, SIDE, Premises, premises
-from tests.counterparts.traces import Aviary, files, found
+from tests.counterparts.signer import Signer, trusting
+from tests.counterparts.traces import Aviary, files, found, places
 from tests.counterparts.waiting import until
 
 RecordProperty = Callable[[str, object], None]
@@ -62,10 +63,11 @@ async def batches(place: Premises, birds: Aviary) -> None:
         {**part("revision", 9, [new().invitee()]), "revision": int(new().e164[1:]) * 10**9},
         {**part("devices", 10, [new().invitee()]), "deviceIds": [new().name * 9, new().mobile]},
         part("large", 11, [new().invitee() for _ in range(9)], padding=new().name * 100_000),
-        part("row", 12, [new().invitee(permission=json.loads("[" * 200 + f'"{new().name}"' + "]" * 200))]),
+        part("deep", 13, [new().invitee(permission=json.loads("[" * 200 + f'"{new().name}"' + "]" * 200))]),
+        part("row", 12, [new().invitee(permission=[[[new().name]]])]),
     ]
     broken = [
-        json.dumps(part("broken", 13, [new().invitee()])).encode()[:-2],
+        json.dumps(part("broken", 14, [new().invitee()])).encode()[:-2],
         new().name.encode() + b" " + new().mobile.encode(),
         b"\xff\xfe" + new().name.encode("utf-16-le"),
         f'"{new().e164}"'.encode(),
@@ -73,7 +75,7 @@ async def batches(place: Premises, birds: Aviary) -> None:
     ]
     await place.cloud.send(good, good, conflict, *unusable, *broken)
     await place.cloud.outcome("good", "applied", "replayed", "rejected", number=1)
-    last = part("last", 14, [new().invitee()])
+    last = part("last", 15, [new().invitee()])
     await place.cloud.send(last)
     await place.cloud.settles(last)
     assert len(place.agent.logged("part.rejected")) == 1 + len(unusable) - 1 + len(broken)
@@ -178,9 +180,42 @@ async def test_nobody_is_named_outside_the_store(
 
     kept = files(place.agent.state_dir)
     for bird in (birds.let_out[0], birds.let_out[-2]):  # as a control: those who are listed are found where they are
-        assert {place.split(", as")[0].rpartition(" in ")[2] for place in found([bird], kept)} & {*STORE}
+        assert places(found([bird], kept)) & {*STORE}
     assert any("quarantine" in place for place in found(birds.let_out, kept))
     assert {each["outcome"] for each in place.cloud.said("receipts")} >= {"applied", "replayed", "rejected"}
+    record_property("tried:canaries", len(birds.let_out))
+
+
+async def test_nobody_is_named_by_what_is_not_believed(
+    mosquitto: Mosquitto, tmp_path: Path, record_property: RecordProperty
+) -> None:
+    """Unsigned, forged, changed on the way, for another gateway; the quarantine has them as they came."""
+    birds, signer, other = Aviary(), Signer(), Signer()
+    new = birds.canary
+    async with gateway(tmp_path / "home", mosquitto.port, settings=trusting(tmp_path / "keys", signer)) as (
+        agent,
+        cloud,
+    ):
+        believed = part("believed", 1, [new().invitee()])
+        await cloud.send(
+            json.dumps(part("unsigned", 2, [new().invitee()])).encode(),
+            other.signs(part("forged", 3, [new().invitee()])),
+            other.signs(part("unknown", 4, [new().invitee()]), kid="nobody"),
+            signer.signs(part("changed", 5, [new().invitee()])).replace(b".", b".e30", 1),
+            signer.signs({**part("elsewhere", 6, [new().invitee()]), "gatewayId": "gw-2"}),
+            signer.signs(part("broken", 7, [new().invitee()], mode=new().name)),
+            signer.signs(believed),
+        )
+        order = {"gatewayId": GATEWAY, "commandId": "c-1", "command": "trigger", "deviceId": GATE, "note": new().name}
+        await cloud.publish("commands", {**order, "mobile": new().mobile})
+        await cloud.publish("commands", other.signs({**order, "mobile": new().mobile}))
+        await cloud.settles(believed)
+        await until(lambda: len(cloud.said("replies")) == 2, what="both refused")
+        told = {f"{n}, to {m.leaf}": m.payload for n, m in enumerate(cloud.heard) if m.leaf in SAYS_NOTHING_OF_PEOPLE}
+        told["the log"] = agent.log_file.read_bytes()
+        assert len(agent.logged("part.rejected")) == 6
+        assert found(birds.let_out, told | files(agent.state_dir, without=STORE)) == []
+        assert len(places(found(birds.let_out, files(agent.state_dir)))) > 1
     record_property("tried:canaries", len(birds.let_out))
 
 
