@@ -113,7 +113,13 @@ async def test_erased_everywhere_also_where_no_device_is_configured_yet(store: S
     assert (after.pending, after.digest) == (before.pending - 1, after.digest)
     assert after.digest != before.digest
     assert await told(store, part("late", 4, person(), deviceIds=[PANEL])) == [("superseded", None, True)]
-    assert await told(store, part("same", 5, person(), deviceIds=[PANEL])) == [("superseded", None, True)]
+
+
+async def test_rest_of_the_batch_that_was_the_newest_then_brings_nobody_back(store: Store) -> None:
+    await store.receive([part("b1", 5, person(), part=1, parts=2)], NOON)
+    await forget(store)
+    rest = part("b1", 5, person(), person(ZOE, "Zoë"), part=2, parts=2)
+    assert await told(store, rest) == [("superseded", None, True), ("added", ZOE, False)]
 
 
 async def test_notes_of_others_lose_the_number_and_nothing_else(store: Store) -> None:

@@ -1,5 +1,6 @@
 """Somebody is erased: a search through every byte of every file finds nothing of them, and the cloud is told."""
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -8,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.counterparts.agent import Agent, gateway
+from tests.counterparts.board import moves
 from tests.counterparts.cloud import GATE, GATEWAY, PANEL, Document, erased, part, people
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.premises import SIDE, Premises, premises
@@ -218,6 +220,25 @@ def leave_behind(store: Path, residue: bytes) -> None:
                 left += 1
     assert left
     store.write_bytes(content)
+
+
+async def test_opening_that_is_under_way_ends_before_its_person_is_forgotten(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """What was decided before is recorded afterwards, and goes as well."""
+    bird = Aviary().canary()
+    async with premises(tmp_path, mosquitto.port) as place:
+        await place.invite(bird.invitee(accepted=True))
+
+        def slowly(told: Document) -> None:
+            asyncio.get_running_loop().call_later(1.5, lambda: place.gate.say(moves(told)))
+
+        place.gate.answer = slowly
+        assert await place.gate.ask(bird.mobile, note=bird.name) == "actuate"
+        reply = await place.cloud.ask("erase", mobile=bird.mobile)
+        assert reply["result"]["erased"]["events"] == 1
+        assert search(place.agent, bird) == []
+        assert [event["actuated"] for event in await place.events(1)] == [True]
 
 
 async def test_an_erasure_that_was_cut_off_is_done_again(mosquitto: Mosquitto, tmp_path: Path) -> None:
