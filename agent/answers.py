@@ -29,6 +29,9 @@ _AT_ONCE: Final = frozenset({*ACTIONS, Command.ISSUE_CODE, Command.REVOKE_CODE, 
 _ONCE: Final = frozenset({Command.ISSUE_CODE})
 """What must not be carried out twice, beside the commands that move a gate; all others do the same again."""
 
+_ENDS: Final = frozenset({Command.ISSUE_CODE, Command.ERASE})
+"""What has to have an end where commands are signed: whoever has kept one could play it again when it is forgotten."""
+
 REMEMBER_MS: Final = 7 * 86_400_000
 """How long a command without an end is known again: longer than brokers keep one for a gateway that is away."""
 
@@ -104,6 +107,9 @@ class Answers:
             return Unusable(CommandRefusal.RETAINED, "a command is never retained", command.command_id)
         if command.expires_at is not None and command.expires_at <= self._vault.now():
             return Unusable(CommandRefusal.EXPIRED, "the command came after its expiresAt", command.command_id)
+        if self._trusted and command.expires_at is None and command.command in _ENDS:
+            words = f"expiresAt: a signed {command.command.value} needs an end"
+            return Unusable(CommandRefusal.SCHEMA, words, command.command_id)
         return command
 
     async def _at_once(self, said: bytes, command: CommandMessage) -> None:
@@ -210,8 +216,6 @@ class Answers:
         return await self._report(transaction, command)
 
     async def _only_once(self, transaction: Transaction, command: CommandMessage) -> None:
-        if self._trusted and command.expires_at is None:  # whoever keeps it could play it again when it is forgotten
-            raise Unusable(CommandRefusal.SCHEMA, f"expiresAt: a signed {command.command.value} needs an end")
         if orders.seen(self._vault.reader, command.command_id):
             raise Unusable(CommandRefusal.REPEATED, "this command was carried out before")
         expires_at = command.expires_at or self._vault.now() + REMEMBER_MS
