@@ -35,7 +35,7 @@ class Agent:
 
     ``settings`` are further tables of the configuration file; its clock is trusted unless they say otherwise.
     ``devices`` are further keys of its devices, by id; an id of its own is a further device.
-    ``environment`` is set on top of this process's own.
+    ``environment`` is set on top of this process's own. ``command`` is how it is started, where not by its own name.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Agent:
         settings: Settings | None = None,
         devices: Devices | None = None,
         environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.file = home / "agent.toml"
@@ -56,6 +57,7 @@ class Agent:
         self.options: tuple[str, ...] = ()
         """Of `fluss-agent run`, from its next start on."""
         self._port = port
+        self._command = command
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
         self._program: Program | None = None
         self._before = ""
@@ -117,7 +119,7 @@ class Agent:
     def launch(self, *under: str) -> None:
         """Start it, where given as what another program runs, and return at once."""
         self._program = Program(
-            [*under, *COMMAND, "run", "--config", self.file, *self.options],
+            [*under, *self._command, "run", "--config", self.file, *self.options],
             self.log_file,
             env=self._environment,
             cwd=Path("/"),
