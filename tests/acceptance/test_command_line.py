@@ -45,7 +45,7 @@ def test_bug_exits_70_with_the_traceback_in_the_log() -> None:
     event, words = done.stderr.splitlines()
     logged = json.loads(event)
     assert (logged["event"], logged["level"]) == ("command.crashed", "error")
-    assert "ZeroDivisionError: division by zero" in logged["exception"]
+    assert "ZeroDivisionError" in logged["exception"]
     assert "27824511234" not in done.stderr, "a traceback shows no variables"
     assert words == "fluss-agent: this is a bug (ZeroDivisionError); please report it with the log above"
 
