@@ -17,9 +17,11 @@ from typing import Final
 import structlog
 
 from agent import exits, version
+from agent.alarm import Alarm
 from agent.answers import Answers
 from agent.bench import FILE as BENCH
 from agent.bench import Bench
+from agent.caretaker import Caretaker
 from agent.clock import Clock, timekeeper
 from agent.codebook import Codebook
 from agent.config import Config
@@ -28,6 +30,7 @@ from agent.erasure import Erasure
 from agent.gatehouse import Gatehouse, gatehouse
 from agent.intake import GROUP_PARTS, Intake, Rules
 from agent.intents import Intents
+from agent.keep import Keep
 from agent.link import Address, Link, Tls
 from agent.orders import Orders
 from agent.ownership import Occupied, owned
@@ -36,7 +39,8 @@ from agent.presence import Presence
 from agent.quarantine import Quarantine
 from agent.reporter import Reporter
 from agent.resync import Resync
-from agent.store_path import INTENTS, NOTE, STORE, key_file
+from agent.rollcall import Rollcall
+from agent.store_path import INTENTS, NOTE, key_file
 from agent.supervisor import notify
 from agent.upkeep import Upkeep
 from agent.vault import Vault
@@ -65,7 +69,7 @@ def run(config: Config) -> int:
     """Run the daemon until SIGTERM or SIGINT; an exit code."""
     try:
         with owned(config.state_dir):
-            asyncio.run(_serve(config))
+            return asyncio.run(_serve(config))
     except Occupied:
         cure = "stop the other fluss-agent first"
         log.error("state_dir.occupied", state_dir=str(config.state_dir), cure=cure)  # noqa: TRY400 -- no bug to trace
@@ -79,7 +83,6 @@ def run(config: Config) -> int:
             raise
         log.error("store.unusable", error=str(faults.exceptions[0]))  # noqa: TRY400 -- the same, met by a task
         return exits.IO
-    return exits.OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +96,50 @@ class _Parts:
     reporter: Reporter
     presence: Presence
     upkeep: Upkeep
+    caretaker: Caretaker
     house: Gatehouse
     bench: Bench
     watchdog: Watchdog
 
 
-async def _serve(config: Config) -> None:
-    path = config.state_dir / STORE
-    async with Database(path, key_file=key_file(config.state_dir)) as database, AsyncExitStack() as stack:
-        reader, gates_reader = (stack.enter_context(closing(Reader(path, GLIMPSE_S))) for _ in range(2))
+async def _serve(config: Config) -> int:
+    """An exit code: a store that was found to be damaged is healed by the next start."""
+    keep = Keep(config.state_dir)
+    await keep.heal(time.time_ns() // 1_000_000)
+    stop = asyncio.Event()
+    alarm = Alarm(keep.marker, stop, just_healed=keep.just_healed)
+    forgetting = key_file(config.state_dir)
+    async with Database(keep.store, on_damage=alarm.ring, key_file=forgetting) as database, AsyncExitStack() as stack:
+        keep.marker.set()
+        stack.enter_context(closing(keep.snapshots))
+        reader, gates_reader = (
+            stack.enter_context(closing(Reader(keep.store, GLIMPSE_S, on_damage=alarm.ring))) for _ in range(2)
+        )
         intents = stack.enter_context(closing(Intents(config.state_dir / INTENTS)))
-        parts = await _put_together(config, database, reader, gates_reader, intents)
+        rollcall = Rollcall(gates_reader, keep.snapshots, alarm)
+        parts = await _put_together(
+            config, database=database, reader=reader, rollcall=rollcall, intents=intents, keep=keep, alarm=alarm
+        )
         clock = parts.clock.state().value
         if config.trust.keys:  # that there are none, a warning has said
             log.info("keys.trusted", kids=[key.kid for key in config.trust.keys])
         log.info("agent.started", gateway_id=config.gateway_id, devices=len(config.devices), clock=clock)
-        await _live(parts)
+        await _live(parts, stop)
+        if not alarm.rung:
+            keep.marker.clear()
     log.info("agent.stopped")
+    return exits.IO if alarm.rung else exits.OK
 
 
 async def _put_together(
-    config: Config, database: Database, reader: Reader, gates_reader: Reader, intents: Intents
+    config: Config,
+    *,
+    database: Database,
+    reader: Reader,
+    rollcall: Rollcall,
+    intents: Intents,
+    keep: Keep,
+    alarm: Alarm,
 ) -> _Parts:
     started_at = time.time_ns() // 1_000_000
     rng = Random(secrets.randbits(64))  # noqa: S311 -- jitter, not secrets
@@ -132,7 +158,7 @@ async def _put_together(
         config=config,
         devices=config.devices,
         places=places,
-        reader=gates_reader,
+        rollcall=rollcall,
         clock=clock,
         vault=vault,
         intents=intents,
@@ -154,6 +180,7 @@ async def _put_together(
         new_epoch=lambda: secrets.token_hex(4),
         topic=topics.state,
         note=config.state_dir / NOTE,
+        restored=keep.restored,
     )
     link = Link(
         _address(config),
@@ -191,17 +218,18 @@ async def _put_together(
         vault=vault,
         orders=Orders(config.gateway_id, vault, clock, house.gate, numbers),
         codebook=Codebook({each.id: each for each in config.devices}, vault, clock, numbers, SystemRandom()),
-        resync=Resync(vault, lambda: Reader(config.state_dir / STORE), reporter.sent),
+        resync=Resync(vault, lambda: Reader(keep.store), reporter.sent),
         erasure=erasure,
         numbers=numbers,
     )
     upkeep = Upkeep(config, vault, intake, papers)
-    for listener in (reporter.wake, presence.changed, upkeep.changed):
+    caretaker = Caretaker(keep=keep, vault=vault, alarm=alarm, retention=config.retention)
+    for listener in (reporter.wake, presence.changed, upkeep.changed, caretaker.changed):
         vault.on_change(listener)
     presence.document()
     bench = Bench(config.state_dir / BENCH, house.drivers, house.gate.pulse)
     watchdog = Watchdog(period_s(), vault.answer, house.gate.rehearse)
-    return _Parts(clock, link, intake, answers, reporter, presence, upkeep, house, bench, watchdog)
+    return _Parts(clock, link, intake, answers, reporter, presence, upkeep, caretaker, house, bench, watchdog)
 
 
 async def _enter(store: Transaction, epoch: str, config: Config) -> dict[str, int]:
@@ -214,10 +242,10 @@ async def _enter(store: Transaction, epoch: str, config: Config) -> dict[str, in
     return await enroll(store, epoch, [each.id for each in config.devices])
 
 
-async def _live(parts: _Parts) -> None:
+async def _live(parts: _Parts, stop: asyncio.Event) -> None:
     """Run everything until somebody asks us to leave; then leave in an order that loses nothing."""
     _settle_memory()
-    stop = _stopped()
+    _leave_on_signals(stop)
     async with asyncio.TaskGroup() as tasks:
 
         def start(**parts: Coroutine[None, None, None]) -> list[asyncio.Task[None]]:
@@ -231,6 +259,7 @@ async def _live(parts: _Parts) -> None:
             clock=parts.clock.run(),
             intake=parts.intake.run(),
             upkeep=parts.upkeep.run(),
+            caretaker=parts.caretaker.run(),
             watchdog=parts.watchdog.run(),
         )
         telling = start(
@@ -291,9 +320,8 @@ def _address(config: Config) -> Address:
     )
 
 
-def _stopped() -> asyncio.Event:
-    """Set when systemd or a person asks us to leave; a second signal does not wait."""
-    stop = asyncio.Event()
+def _leave_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` when systemd or a person asks us to leave; a second signal does not wait."""
     loop = asyncio.get_running_loop()
 
     def leave(name: str) -> None:
@@ -304,7 +332,6 @@ def _stopped() -> asyncio.Event:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, leave, each.name)
-    return stop
 
 
 def _settle_memory() -> None:

@@ -15,6 +15,7 @@ from agent.drivers.driver import Actuated, Driver, Offline
 from agent.intents import Intent, IntentFault, Intents, name_of_request
 from agent.recorder import Recorder, Work
 from agent.request import Answer, Door, Request
+from agent.rollcall import Rollcall
 from protocol.access import Grant, decide
 from protocol.codes import OneTimeCode, Use, judge
 from protocol.events import Event
@@ -22,8 +23,7 @@ from protocol.moment import Moment
 from protocol.tries import Tries
 from protocol.vocabulary import Action, Channel, Decision, Denial, Direction, Position, Status
 from storage import codes
-from storage.database import Reader, StorageFault, Transaction
-from storage.grants import listed
+from storage.database import StorageFault, Transaction
 
 log = structlog.get_logger()
 
@@ -100,7 +100,7 @@ class Gate:
         *,
         doors: Mapping[str, Door],
         drivers: Mapping[str, Driver],
-        reader: Reader,
+        rollcall: Rollcall,
         clock: Clock,
         intents: Intents,
         recorder: Recorder,
@@ -110,7 +110,7 @@ class Gate:
     ) -> None:
         self._doors = doors
         self._drivers = drivers
-        self._reader = reader
+        self._rollcall = rollcall
         self._clock = clock
         self._intents = intents
         self._recorder = recorder
@@ -213,14 +213,13 @@ class Gate:
 
     def _decided(self, request: Request, moment: Moment) -> _Way | _Denied:
         """Decide: in the loop's own thread and without waiting, so nothing changes meanwhile."""
-        way: _Way | _Denied | None = None
-        for _ in range(2):  # a reader that has met a fault comes back with a fresh connection
-            try:
-                way = self._may(request, moment)
-                break
-            except StorageFault as fault:
-                log.error("list.unreadable", error=str(fault))  # noqa: TRY400 -- the disk's trouble, not ours
-        way = self._unhindered(request, way or _Denied(_Person(request.mobile), Denial.STORAGE_FAULT))
+        way: _Way | _Denied
+        try:
+            way = self._may(request, moment)
+        except StorageFault as fault:
+            log.error("list.unreadable", error=str(fault))  # noqa: TRY400 -- the disk's trouble, not ours
+            way = _Denied(_Person(request.mobile), Denial.STORAGE_FAULT)
+        way = self._unhindered(request, way)
         log.info(
             "request.decided",
             device_id=request.device_id,
@@ -242,7 +241,7 @@ class Gate:
             return self._may_by_code(door, request.code, request.direction, moment)
         if request.mobile is None:
             return _Denied(_Person(None), Denial.UNKNOWN_USER)
-        found = listed(self._reader, door.device, request.mobile)
+        found = self._rollcall.listed(door.device, request.mobile)
         person = _Person(request.mobile, found.name if found else None)
         grant = self._as_accepted(door, request.mobile, found.grant) if found else None
         ruling = decide(grant, request.channel, moment, door.zone, request.unit)
@@ -259,7 +258,7 @@ class Gate:
         tries, now = self._tries.get(door.device_id, Tries()), self._monotonic()
         if tries.blocked_for(now) > 0:
             return _Denied(_Person(None), Denial.TOO_MANY_TRIES)
-        use = judge(map(self._as_used, codes.live(self._reader, door.device_id)), digits, direction, moment)
+        use = judge(map(self._as_used, self._rollcall.codes(door.device_id)), digits, direction, moment)
         if use is Denial.WRONG_CODE:
             self._tries[door.device_id] = tries.after_wrong(now)
         if isinstance(use, Denial):

@@ -15,6 +15,7 @@ from agent.intents import Intent, Intents, next_number
 from agent.recorder import Recorder
 from agent.recovery import recover, unrecorded
 from agent.request import Door
+from agent.rollcall import Rollcall
 from agent.threshold import Threshold
 from agent.vault import Vault
 from protocol.mobile import Numbers
@@ -40,7 +41,7 @@ def gatehouse(
     config: Config,
     devices: Sequence[Device],
     places: Mapping[str, int],
-    reader: Reader,
+    rollcall: Rollcall,
     clock: Clock,
     vault: Vault,
     intents: Intents,
@@ -48,7 +49,7 @@ def gatehouse(
     rng: Random,
     changed: Callable[[], None],
 ) -> Gatehouse:
-    """The gates of these `devices`; `places` are their numbers in the store, and `reader` becomes the gate's own.
+    """The gates of these `devices`; `places` are their numbers in the store.
 
     What a crash left open is the recorder's first work. `changed` is called when hardware comes, goes or moves. Raises
     StorageFault.
@@ -60,14 +61,14 @@ def gatehouse(
     gate = Gate(
         doors=doors,
         drivers=drivers,
-        reader=reader,
+        rollcall=rollcall,
         clock=clock,
         intents=intents,
         recorder=recorder,
         handled=[intent.name_of_request for intent in known],
-        next_intent=next_number(known, last_intent(reader)),
+        next_intent=next_number(known, last_intent(vault.reader)),
     )
-    _recover(known, reader, recorder, gate, config.gateway_id, clock)
+    _recover(known, vault.reader, recorder, gate, config.gateway_id, clock)
     threshold = Threshold(doors=doors, drivers=drivers, gate=gate, recorder=recorder, numbers=numbers, changed=changed)
     for device in devices:
         drivers[device.id] = driver_for(device, threshold.ears(device.id), rng)

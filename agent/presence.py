@@ -15,7 +15,7 @@ from agent.link import Link, LinkDown
 from agent.vault import Vault
 from protocol.codec import Limits
 from protocol.digest import digest_text
-from protocol.state import DeviceDocument, PartLimits, Said, Span, StateDocument, said_in
+from protocol.state import DeviceDocument, PartLimits, RestoredDocument, Said, Span, StateDocument, said_in
 from protocol.vocabulary import Status
 from storage import events
 from storage.database import StorageFault, Transaction
@@ -54,6 +54,7 @@ class Presence:
         new_epoch: Callable[[], str],
         topic: str,
         note: Path,
+        restored: Callable[[str], RestoredDocument | None] = lambda _: None,
     ) -> None:
         self._gateway_id = gateway_id
         self._session = session
@@ -68,6 +69,7 @@ class Presence:
         self._new_epoch = new_epoch
         self._topic = topic
         self._note = note
+        self._restored = restored
         self._changed = asyncio.Event()
         self._noteworthy = asyncio.Event()
         self._last: StateDocument | None = None
@@ -211,6 +213,7 @@ class Presence:
             reports=Span(oldest=where.oldest, newest=where.newest),
             events=Span(oldest=kept.oldest, newest=kept.newest),
             events_lost=kept.lost + self._lost(),
+            restored=self._restored(where.epoch),
             held=[batch.batch_id for batch in held_batches(self._vault.reader, configured)],
             started_at=self._started_at,
             version=self._version,

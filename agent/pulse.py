@@ -12,6 +12,7 @@ from agent.config import Config, Device
 from agent.drivers.driver import Driver
 from agent.gatehouse import gatehouse
 from agent.intents import Intents
+from agent.rollcall import Rollcall
 from agent.store_path import INTENTS, STORE, key_file
 from agent.vault import Vault
 from protocol.mobile import Numbers
@@ -48,7 +49,7 @@ async def _pulse(
         config=config,
         devices=[moves],
         places=places,
-        reader=reader,
+        rollcall=Rollcall(reader),
         clock=clock,
         vault=Vault(database, reader, {}, clock, rng),
         intents=intents,

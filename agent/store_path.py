@@ -18,6 +18,10 @@ STORE: Final = "gateway.db"
 NOTE: Final = "status.json"
 LOCK: Final = "lock"
 INTENTS: Final = "intents"
+OPEN: Final = "open"
+SNAPSHOTS: Final = "snapshots"
+DAMAGED: Final = "damaged"
+RESTORED: Final = "restored.json"
 
 
 def key_file(state_dir: Path) -> Path:

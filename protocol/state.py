@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from protocol import CONTRACT
@@ -44,6 +44,16 @@ class DeviceDocument(_Wire):
     digest: str
 
 
+class RestoredDocument(_Wire):
+    """How a store came to be that took the place of a damaged one."""
+
+    at: int
+    source: Literal["snapshot", "salvage", "itself", "nothing"] = Field(alias="from")
+    """A copy that was made before; rows that could be read of the damaged one, without the batches they came by; the
+    store itself, whose last commits are gone; or nothing."""
+    reason: str
+
+
 class StateDocument(_Wire):
     """What the gateway says of itself."""
 
@@ -55,6 +65,9 @@ class StateDocument(_Wire):
     events: Span
     events_lost: int = 0
     """Events that could not be stored: the gate opened all the same."""
+    restored: RestoredDocument | None = None
+    """Where the store of this epoch was not made new but took the place of a damaged one: the cloud may know what the
+    gateway has lost, and `resync` and a newer revision put it right."""
     held: list[str]
     started_at: int
     version: str

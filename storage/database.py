@@ -7,15 +7,17 @@ happen: it needs two connections that write or checkpoint at the same instant.
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import aiosqlite
 import structlog
 
+from storage import engine
+from storage.engine import Access
 from storage.hashing import KEY, hashing, key_in
 from storage.seals import resealed, seal
 
@@ -32,6 +34,9 @@ GLIMPSE_S = 0.02
 CLOSE_S = 1.0
 FAREWELL_S = 0.1
 
+FUNCTIONS: Final[Sequence[tuple[str, int, Callable[..., int]]]] = (("seal", -1, seal), ("resealed", 3, resealed))
+"""What the SQL of this package calls, on every connection that writes."""
+
 Rows: TypeAlias = list[tuple[Any, ...]]
 T = TypeVar("T")
 
@@ -42,6 +47,13 @@ class StorageFault(Exception):
 
 class Damaged(StorageFault):
     """What is read is not what was written: the file is not to be believed, and asking again does not cure it."""
+
+
+class Unreadable(StorageFault):
+    """The card did not give back a block: now, or for good."""
+
+
+OnDamage = Callable[[Damaged], None]
 
 
 class SchemaFault(Exception):
@@ -72,11 +84,20 @@ class Database:
     """The writer. Work is handed in whole; a fault closes the connection, and the next work opens a fresh one.
 
     A failed fsync leaves pages in a state no retry on the same file handle can trust (Rebello et al., ATC 2020).
+    Damage that the work comes upon is told to `on_damage` as well.
     """
 
-    def __init__(self, path: Path, schema: Sequence[str] | None = None, *, key_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: Sequence[str] | None = None,
+        *,
+        key_file: Path | None = None,
+        on_damage: OnDamage | None = None,
+    ) -> None:
         self.path = path
         self._key_file = key_file or path.with_name(KEY)
+        self._on_damage = on_damage
         self._schema = shipped_schema() if schema is None else schema
         self._connection: aiosqlite.Connection | None = None
         self._turn = asyncio.Lock()
@@ -123,8 +144,9 @@ class Database:
                             await connection.execute("ROLLBACK")
                         raise
                     return result
-            except StorageFault:
+            except StorageFault as fault:
                 await self._close()
+                self._told(fault)
                 raise
 
     async def checkpoint(self, over: int = CHECKPOINT_BYTES) -> None:
@@ -134,8 +156,9 @@ class Database:
                 with faults_of(self.path):
                     if self._connection is not None and _size(self.path.with_name(self.path.name + "-wal")) > over:
                         await self._connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
-            except StorageFault:
+            except StorageFault as fault:
                 await self._close()
+                self._told(fault)
                 raise
 
     async def rewrite(self) -> None:
@@ -158,13 +181,20 @@ class Database:
                     connection = self._connection = self._connection or await self._open()
                     fetched = [list(await connection.execute_fetchall(statement)) for statement in statements]
                     return fetched[-1]  # type: ignore[return-value]  # tuples without a row factory
-            except StorageFault:
+            except StorageFault as fault:
                 await self._close()
+                self._told(fault)
                 raise
+
+    def _told(self, fault: StorageFault) -> None:
+        if self._on_damage is not None and isinstance(fault, Damaged):
+            self._on_damage(fault)
 
     async def _open(self) -> aiosqlite.Connection:
         try:
-            connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=BUSY_S)
+            connection = await aiosqlite.Connection(
+                lambda: engine.connect(self.path, Access.WRITE, BUSY_S), iter_chunk_size=64
+            )
         except sqlite3.Error:
             await asyncio.sleep(FAREWELL_S)  # its thread still answers to the loop, which may end with this error
             raise
@@ -181,8 +211,8 @@ class Database:
             ):
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
             hashed = hashing(self._key())
-            for function, arguments in ((seal, -1), (resealed, 3), (hashed, 1)):
-                await connection.create_function(function.__name__, arguments, function, deterministic=True)
+            for name, arguments, function in (*FUNCTIONS, ("hashed", 1, hashed)):
+                await connection.create_function(name, arguments, function, deterministic=True)
             await self._migrate(connection)
         except BaseException:
             await connection.close()
@@ -241,22 +271,59 @@ class Database:
 
 
 class Reader:
-    """A read-only connection in the caller's own thread: microseconds a row, always the last commit."""
+    """A read-only connection in the caller's own thread: microseconds a row, always the last commit.
 
-    def __init__(self, path: Path, patience_s: float = BUSY_S) -> None:
+    Damage that it comes upon is told to `on_damage` as well.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        patience_s: float = BUSY_S,
+        on_damage: OnDamage | None = None,
+        access: Access = Access.READ,
+    ) -> None:
         self._path = path
         self._patience_s = patience_s
+        self._on_damage = on_damage
+        self._access = access
         self._connection: sqlite3.Connection | None = None
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
         """All rows of a query; raises StorageFault."""
+        with self._reading() as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def scan(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query one by one, as far as the file can be read; raises StorageFault."""
+        with self._reading() as connection:
+            yield from connection.execute(sql, parameters)
+
+    def copy_to(self, path: Path, pages: int, pause_s: float) -> None:
+        """Write the store as it is now to a fresh file, so many pages at a time; raises StorageFault, OSError.
+
+        A transaction that reads is held open meanwhile, so that what is committed between two steps changes nothing.
+        """
+        self.close()
+        with faults_of(self._path), closing(engine.connect(self._path, self._access, self._patience_s)) as source:
+            source.execute("BEGIN")
+            source.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            with closing(engine.connect(path, Access.WRITE, self._patience_s)) as copy:
+                for pragma in ("journal_mode=OFF", "synchronous=OFF"):  # whoever wants to keep it syncs the whole file
+                    copy.execute(f"PRAGMA {pragma}")
+                source.backup(copy, pages=pages, sleep=pause_s)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
             with faults_of(self._path):
                 if self._connection is None:
-                    self._connection = _read_only(self._path, self._patience_s)
-                return self._connection.execute(sql, parameters).fetchall()
-        except StorageFault:
+                    self._connection = engine.connect(self._path, self._access, self._patience_s)
+                yield self._connection
+        except StorageFault as fault:
             self.close()
+            if self._on_damage is not None and isinstance(fault, Damaged):
+                self._on_damage(fault)
             raise
 
     def close(self) -> None:
@@ -266,19 +333,20 @@ class Reader:
             self._connection = None
 
 
-def _read_only(path: Path, patience_s: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=patience_s
-    )
-    connection.execute("PRAGMA query_only=ON")
-    connection.execute("PRAGMA wal_autocheckpoint=0")
-    return connection
-
-
 def shipped_schema() -> list[str]:
     """The schema scripts in order; their count is the schema version (`PRAGMA user_version`)."""
     folder = files("storage") / "schema"
     return [script.read_text() for script in sorted(folder.iterdir(), key=lambda script: script.name)]
+
+
+def pristine() -> sqlite3.Connection:
+    """A store as it begins, in memory: what any other has to look like."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    for name, arguments, function in FUNCTIONS:
+        connection.create_function(name, arguments, function, deterministic=True)
+    for script in shipped_schema():
+        connection.executescript(script)
+    return connection
 
 
 def statements(script: str) -> list[str]:
@@ -298,9 +366,10 @@ def faults_of(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
+        if engine.is_bug(error):
             raise
-        raise StorageFault(f"{path}: {error}") from error
+        fault = Damaged if engine.is_damage(error) else Unreadable if engine.is_unreadable(error) else StorageFault
+        raise fault(f"{path}: {engine.words(error)}") from None
 
 
 def _size(path: Path) -> int:

@@ -16,6 +16,7 @@ from agent.intents import Intents, next_number
 from agent.recorder import Recorder
 from agent.recovery import recover, unrecorded
 from agent.request import Answer, Door, Request
+from agent.rollcall import Rollcall
 from agent.vault import Vault
 from protocol.events import Event
 from protocol.moment import Moment, exact
@@ -115,7 +116,7 @@ class Gatehouse:
                 PANEL: Door(self.store.devices[PANEL].number, PANEL, self.zone, GATE),
             },
             drivers={GATE: self.gate_motor, PANEL: self.panel},
-            reader=self.store.reader,
+            rollcall=Rollcall(self.store.reader),
             clock=clock,
             intents=self.intents,
             recorder=self.recorder,

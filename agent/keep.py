@@ -1,0 +1,39 @@
+"""The store with all that is kept beside it: its copies, what is left of damaged ones, and the mark that it is open."""
+
+from pathlib import Path
+
+from agent.marker import Marker
+from agent.store_path import DAMAGED, OPEN, RESTORED, SNAPSHOTS, STORE
+from protocol.state import RestoredDocument
+from storage.healing import Healer
+from storage.snapshot import Snapshots
+from storage.wreckage import Wreckage
+
+
+class Keep:
+    """What a state directory holds of the list, and how it came through the last end of the daemon."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.store = state_dir / STORE
+        self.marker = Marker(state_dir / OPEN)
+        self.snapshots = Snapshots(state_dir / SNAPSHOTS, self.store)
+        self.wreckage = Wreckage(state_dir / DAMAGED)
+        self.unclean = self.marker.found
+        """Whether the store was not closed when it was used last."""
+        self.just_healed = False
+        self._healer = Healer(self.store, self.snapshots, self.wreckage, state_dir / RESTORED)
+        self._last = self._healer.last()
+
+    async def heal(self, now: int) -> None:
+        """See to it that there is a sound store (`now` is epoch ms); raises StorageFault, SchemaFault, OSError."""
+        alarmed = self.marker.tells_of_damage
+        restored = await self._healer.heal(now, unclean=self.unclean, closely=alarmed)
+        self.just_healed = alarmed or restored is not None
+        self._last = self._healer.last()
+
+    def restored(self, epoch: str) -> RestoredDocument | None:
+        """How the store of this epoch came to be, where it took the place of a damaged one."""
+        last = self._last
+        if last is None or last.epoch != epoch:
+            return None
+        return RestoredDocument(at=last.at, source=last.source.value, reason=last.reason)

@@ -1,0 +1,102 @@
+"""Looking a store through: is it what was written? It is only read here."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from storage import seals
+from storage.database import BUSY_S, Damaged, Reader, StorageFault, pristine, shipped_schema
+from storage.engine import Access
+
+SEALED_SINCE: Final = 3
+"""The schema version whose rows are sealed."""
+
+_SEALED: Final = {"users": seals.USER, "codes": seals.CODE, "devices": seals.DEVICE}
+_SHAPE: Final = """
+SELECT made.name, has.name, has.type, has."notnull", has.pk
+FROM sqlite_schema AS made JOIN pragma_table_xinfo(made.name) AS has WHERE made.type IN ('table', 'view')
+UNION ALL SELECT name, tbl_name, type, 0, 0 FROM sqlite_schema WHERE type = 'index'
+ORDER BY 1, 2
+"""
+
+
+def is_empty(path: Path) -> bool:
+    """Whether nothing was ever written to the file, or there is none: a store begins so. Raises StorageFault."""
+    try:
+        if path.stat().st_size == 0:
+            return True
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise StorageFault(f"{path}: {error}") from error
+    try:
+        with closing(Reader(path)) as reader:
+            return reader.fetch("SELECT 1 FROM sqlite_schema LIMIT 1") == [] and _version(reader) == 0
+    except Damaged:
+        return False
+
+
+def defect(path: Path, *, access: Access = Access.READ, closely: bool = False) -> str | None:
+    """What is wrong with a store, in words; None where it is sound. Raises StorageFault where it cannot be read now.
+
+    Looking closely compares the indexes with the tables as well, which takes ten times as long.
+    """
+    with closing(Reader(path, BUSY_S, access=access)) as reader:
+        try:
+            check = "integrity_check" if closely else "quick_check"
+            ((verdict,),) = reader.fetch(f"PRAGMA {check}(1)")
+            if verdict != "ok":
+                return str(verdict)
+            version = _version(reader)
+            if (wrong := _wrong_shape(reader, version)) is not None:
+                return wrong
+            if version >= SEALED_SINCE:
+                return next(broken_seals(reader), None)
+        except Damaged as damage:
+            return str(damage)
+    return None
+
+
+def broken_seals(reader: Reader) -> Iterator[str]:
+    """Every row that is not what was written, without a word of what it says; raises StorageFault."""
+    for table, covered in _SEALED.items():
+        for *said, stored in reader.scan(f"SELECT {covered}, seal FROM {table}"):
+            if not seals.intact(said, stored) and not (table == "devices" and stored == 0):
+                yield f"a row of {table} is not what was written"
+
+
+def older(path: Path, other: Path, access: Access) -> bool:
+    """Whether a store stands before another of the same epoch, which it has once been at. Raises StorageFault."""
+    with closing(Reader(path)) as here, closing(Reader(other, access=access)) as there:
+        mine, its = _position(here), _position(there)
+    return mine[0] == its[0] and (mine[1] < its[1] or mine[2] < its[2])
+
+
+def _position(reader: Reader) -> tuple[str, int, int]:
+    """The epoch, and numbers that only rise."""
+    rows = reader.fetch(
+        """
+        SELECT epoch, max(sent, coalesce((SELECT max(report) FROM reports), 0)),
+            max(events_sent, coalesce((SELECT max(event) FROM events), 0)) FROM store
+        """
+    )
+    return next(iter(rows), ("", 0, 0))
+
+
+def _version(reader: Reader) -> int:
+    ((version,),) = reader.fetch("PRAGMA user_version")
+    return int(version)
+
+
+def _wrong_shape(reader: Reader, version: int) -> str | None:
+    """Whether tables or columns are called otherwise than they were, or the version of them all is."""
+    latest = len(shipped_schema())
+    shape = reader.fetch(_SHAPE)
+    with closing(pristine()) as ours:
+        as_shipped = shape == ours.execute(_SHAPE).fetchall()
+    if version == latest:
+        return None if as_shipped else "its tables are not those of a store"
+    if as_shipped:
+        return f"its schema version cannot be {version}"
+    return "it is another database" if version == 0 else None

@@ -1,0 +1,200 @@
+"""A store that heals: at every start it is looked through, and where it is damaged something better takes its place.
+
+The newest copy that is to the bit what was written, brought up to what can be read of the damaged one; else what can be
+read of that; and only then nothing. Each leaves another epoch behind, by which the cloud sees that it has to ask. Every
+step can be interrupted, and is begun anew at the next start.
+"""
+
+import secrets
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import orjson
+import structlog
+
+from storage import durable, wal
+from storage.checkup import defect, is_empty, older
+from storage.database import Damaged, Database, Reader, SchemaFault, StorageFault, Transaction, Unreadable
+from storage.engine import Access
+from storage.salvage import carry_over, rebuild
+from storage.snapshot import Snapshots
+from storage.wreckage import Wreckage
+
+log = structlog.get_logger()
+
+LOOKS: Final = 3
+LOOK_AGAIN_S: Final = 0.2
+"""A card may have a bad moment."""
+
+
+class Source(StrEnum):
+    """Where the store that takes the place of a damaged one comes from."""
+
+    SNAPSHOT = "snapshot"
+    SALVAGE = "salvage"
+    ITSELF = "itself"
+    """It is sound, but what was written last is gone."""
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """How the store of this epoch came to be; `at` is epoch milliseconds."""
+
+    epoch: str
+    at: int
+    source: Source
+    reason: str
+
+
+class Healer:
+    """Keeps one store alive. `note` is where it is written down how the store was restored last."""
+
+    def __init__(self, store: Path, snapshots: Snapshots, wreckage: Wreckage, note: Path) -> None:
+        self._store = store
+        self._snapshots = snapshots
+        self._wreckage = wreckage
+        self._note = note
+
+    async def heal(self, now: int, *, unclean: bool, closely: bool = False) -> Restored | None:
+        """See to it that there is a sound store; how it was restored, where it had to be.
+
+        `unclean`: it was not closed when it was used last. Raises StorageFault and OSError where the disk does not let
+        us, and SchemaFault.
+        """
+        lost = unclean and self._has_lost_commits()  # before anybody opens it
+        reason = self._reason(closely)
+        if reason is not None:
+            return await self._replace(reason, now)
+        if lost:
+            return await self._rename("the end of its write-ahead log is gone", now)
+        return None
+
+    def last(self) -> Restored | None:
+        """How a store was restored last; it counts for the one that has its epoch."""
+        try:
+            said = orjson.loads(self._note.read_bytes())
+            return Restored(said["epoch"], said["at"], Source(said["source"]), said["reason"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _reason(self, closely: bool) -> str | None:
+        """Why the store has to be replaced."""
+        looks = 0
+        while True:
+            try:
+                return self._found(closely)
+            except Unreadable as fault:
+                looks += 1
+                if looks == LOOKS:
+                    if next(self._snapshots.good(), None) is None:
+                        raise  # there is nothing better
+                    return str(fault)
+            time.sleep(LOOK_AGAIN_S)
+
+    def _found(self, closely: bool) -> str | None:
+        if self._store.is_dir():
+            return "a folder stands in its place"
+        if is_empty(self._store):
+            there_was = self._snapshots.paths() or self._wreckage.newest(self._store.name)
+            return "it is gone" if there_was else None
+        return defect(self._store, closely=closely) or self._fallen_behind()
+
+    def _fallen_behind(self) -> str | None:
+        for snapshot in self._snapshots.paths():
+            try:
+                if older(self._store, snapshot, Access.FROZEN) and self._snapshots.is_good(snapshot):
+                    return "it is older than its own copy"
+            except StorageFault as fault:
+                log.warning("snapshot.unreadable", path=str(snapshot), error=str(fault))
+        return None
+
+    def _has_lost_commits(self) -> bool:
+        log_file, index = (self._store.with_name(self._store.name + suffix) for suffix in ("-wal", "-shm"))
+        # Whoever closes a store properly takes both away.
+        return wal.lost_commits(log_file) if log_file.exists() else index.exists() and self._store.exists()
+
+    async def _replace(self, reason: str, now: int) -> Restored:
+        log.critical("store.damaged", path=str(self._store), reason=reason)
+        self._wreckage.take(self._store, reason)
+        epoch = secrets.token_hex(4)
+        source = await self._anything(epoch, now)
+        restored = Restored(epoch, now, source, reason)
+        durable.put(self._note, orjson.dumps(asdict(restored)))
+        self._fresh.replace(self._store)
+        durable.sync(self._store.parent)
+        self._wreckage.mended()
+        shutil.rmtree(self._fresh.parent)
+        (log.critical if source is Source.NOTHING else log.warning)("store.restored", source=source.value)
+        return restored
+
+    async def _anything(self, epoch: str, now: int) -> Source:
+        """Have a store in `fresh`: the best there can be."""
+        wreck = self._wreckage.newest(self._store.name)
+        for snapshot in self._snapshots.good():
+            if await self._made(snapshot, wreck, epoch, lambda store, old: carry_over(store, old, now)):
+                return Source.SNAPSHOT
+        if wreck is not None:
+            saved = 0
+
+            async def rebuilt(store: Transaction, old: Reader | None) -> None:
+                nonlocal saved
+                saved = 0 if old is None else await rebuild(store, old, now)
+
+            if await self._made(None, wreck, epoch, rebuilt) and saved:
+                return Source.SALVAGE
+        await self._made(None, None, epoch, _nothing)
+        return Source.NOTHING
+
+    async def _made(
+        self,
+        snapshot: Path | None,
+        wreck: Path | None,
+        epoch: str,
+        fill: Callable[[Transaction, Reader | None], Awaitable[None]],
+    ) -> bool:
+        """Make a store in `fresh`, and fill it with what is left; whether that could be done. Raises OSError."""
+        folder = self._fresh.parent
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        if snapshot is not None:
+            shutil.copyfile(snapshot, self._fresh)
+
+        async def work(store: Transaction) -> None:
+            with nullcontext() if wreck is None else closing(Reader(wreck)) as old:
+                await fill(store, old)
+            await store.execute("INSERT OR IGNORE INTO store (store, epoch) VALUES (1, '')")
+            await store.execute("UPDATE store SET epoch = ?", (epoch,))
+
+        try:
+            async with Database(self._fresh) as database:
+                await database.transact(work)
+                await database.checkpoint(over=0)
+            durable.sync(self._fresh)
+            return defect(self._fresh, access=Access.FROZEN) is None
+        except (Damaged, SchemaFault) as fault:
+            log.error("restoring.failed", snapshot=str(snapshot), error=str(fault))  # noqa: TRY400 -- the next may do
+            return False
+
+    async def _rename(self, reason: str, now: int) -> Restored:
+        """The store goes on under another epoch: the cloud may know what it has lost."""
+        log.error("store.lost_commits", path=str(self._store), reason=reason)
+        restored = Restored(secrets.token_hex(4), now, Source.ITSELF, reason)
+        durable.put(self._note, orjson.dumps(asdict(restored)))
+        async with Database(self._store) as database:
+            await database.transact(lambda store: store.execute("UPDATE store SET epoch = ?", (restored.epoch,)))
+        return restored
+
+    @property
+    def _fresh(self) -> Path:
+        return self._store.parent / "restoring" / self._store.name
+
+
+async def _nothing(_: Transaction, __: Reader | None) -> None:
+    """An empty store."""
