@@ -73,6 +73,18 @@ def older(path: Path, other: Path, access: Access) -> bool:
     return mine[0] == its[0] and (mine[1] < its[1] or mine[2] < its[2])
 
 
+def vanished(path: Path, other: Path, access: Access) -> bool:
+    """Whether somebody is in another store of the same epoch and not in this one. Raises StorageFault.
+
+    Whoever is removed leaves a row behind.
+    """
+    with closing(Reader(path)) as here, closing(Reader(other, access=access)) as there:
+        if _position(here)[0] != _position(there)[0]:
+            return False
+        left = set(there.scan("SELECT device, mobile FROM users WHERE status IS NOT NULL"))
+        return not left.issubset(here.scan("SELECT device, mobile FROM users"))
+
+
 def _position(reader: Reader) -> tuple[str, int, int]:
     """The epoch, and numbers that only rise."""
     rows = reader.fetch(

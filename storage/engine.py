@@ -15,7 +15,7 @@ class Access(Enum):
     """A file that nobody writes any more: it is read without a lock, and nothing is put beside it."""
 
 
-_SOMEBODY_ELSES: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+BUGS: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 """What a sick file cannot cause, such as a broken constraint: a bug."""
 
 _ROTTEN: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -44,7 +44,7 @@ def connect(path: Path, access: Access, patience_s: float) -> sqlite3.Connection
 
 def is_bug(error: sqlite3.DatabaseError) -> bool:
     """Whether it is the program that is wrong, and not the disk."""
-    return isinstance(error, _SOMEBODY_ELSES)
+    return isinstance(error, BUGS)
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -18,8 +18,8 @@ from typing import Final
 import orjson
 import structlog
 
-from storage import durable, wal
-from storage.checkup import defect, is_empty, older
+from storage import durable, engine, wal
+from storage.checkup import defect, is_empty, older, vanished
 from storage.database import Damaged, Database, Reader, SchemaFault, StorageFault, Transaction, Unreadable
 from storage.engine import Access
 from storage.salvage import carry_over, rebuild
@@ -104,15 +104,20 @@ class Healer:
         if is_empty(self._store):
             there_was = self._snapshots.paths() or self._wreckage.newest(self._store.name)
             return "it is gone" if there_was else None
-        return defect(self._store, closely=closely) or self._fallen_behind()
+        return defect(self._store, closely=closely) or self._worse_than_a_copy(closely)
 
-    def _fallen_behind(self) -> str | None:
+    def _worse_than_a_copy(self, closely: bool) -> str | None:
+        """What the newest copy knows and the store does not."""
+        looks = ((older, "it is older than its own copy"), (vanished, "a row is gone that its copy has"))
         for snapshot in self._snapshots.paths():
             try:
-                if older(self._store, snapshot, Access.FROZEN) and self._snapshots.is_good(snapshot):
-                    return "it is older than its own copy"
+                for look, reason in looks[: 2 if closely else 1]:
+                    if look(self._store, snapshot, Access.FROZEN) and self._snapshots.is_good(snapshot):
+                        return reason
             except StorageFault as fault:
                 log.warning("snapshot.unreadable", path=str(snapshot), error=str(fault))
+            else:
+                return None
         return None
 
     def _has_lost_commits(self) -> bool:
@@ -138,8 +143,9 @@ class Healer:
         """Have a store in `fresh`: the best there can be."""
         wreck = self._wreckage.newest(self._store.name)
         for snapshot in self._snapshots.good():
-            if await self._made(snapshot, wreck, epoch, lambda store, old: carry_over(store, old, now)):
-                return Source.SNAPSHOT
+            for old in dict.fromkeys((wreck, None)):
+                if await self._made(snapshot, old, epoch, lambda store, old: carry_over(store, old, now)):
+                    return Source.SNAPSHOT
         if wreck is not None:
             saved = 0
 
@@ -167,9 +173,9 @@ class Healer:
             shutil.copyfile(snapshot, self._fresh)
 
         async def work(store: Transaction) -> None:
+            await store.execute("INSERT OR IGNORE INTO store (store, epoch) VALUES (1, '')")
             with nullcontext() if wreck is None else closing(Reader(wreck)) as old:
                 await fill(store, old)
-            await store.execute("INSERT OR IGNORE INTO store (store, epoch) VALUES (1, '')")
             await store.execute("UPDATE store SET epoch = ?", (epoch,))
 
         try:
@@ -178,7 +184,7 @@ class Healer:
                 await database.checkpoint(over=0)
             durable.sync(self._fresh)
             return defect(self._fresh, access=Access.FROZEN) is None
-        except (Damaged, SchemaFault) as fault:
+        except (Damaged, SchemaFault, *engine.BUGS, ValueError, TypeError) as fault:  # a wreck may say anything
             log.error("restoring.failed", snapshot=str(snapshot), error=str(fault))  # noqa: TRY400 -- the next may do
             return False
 

@@ -5,7 +5,7 @@ import re
 import resource
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -183,47 +183,20 @@ async def test_disk_mounted_read_only_is_a_fault_that_may_pass(tmp_path: Path, r
     assert str(read_only_disk) in told["error"]
 
 
-def junk(store: Path) -> None:
-    store.write_bytes(Random(5).randbytes(200_000))
-
-
-def cut_short(store: Path) -> None:
-    os.truncate(store, store.stat().st_size // 2)
-
-
-def from_the_future(store: Path) -> None:
-    with closing(sqlite3.connect(store)) as database:
-        database.execute("PRAGMA user_version = 99")
-
-
-def a_folder(store: Path) -> None:
-    store.unlink()
-    store.mkdir()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (junk, "file is not a database"),
-        (cut_short, "malformed"),
-        (a_folder, "unable to open"),
-        (from_the_future, f"has schema version 99, this program knows {len(shipped_schema())}"),
-    ],
-)
-async def test_unusable_store_is_named_and_left_alone(
-    mosquitto: Mosquitto, tmp_path: Path, spoil: Callable[[Path], None], words: str
-) -> None:
+async def test_store_of_a_newer_program_is_named_and_left_alone(mosquitto: Mosquitto, tmp_path: Path) -> None:
     async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
         await cloud.send(part("b-1", 1, people(range(100))))
         await cloud.outcome("b-1", "complete")
         assert await agent.stop() == exits.OK
-        spoil(agent.store)
+        with closing(sqlite3.connect(agent.store)) as database:
+            database.execute("CREATE TABLE of_tomorrow (number INTEGER)")
+            database.execute("PRAGMA user_version = 99")
         before = agent.store.stat()
 
         agent.launch()
         assert await agent.ends() == exits.IO
         [told] = agent.logged("store.unusable")
-        assert words in told["error"]
+        assert f"has schema version 99, this program knows {len(shipped_schema())}" in told["error"]
         assert str(agent.store) in told["error"]
         assert agent.store.stat().st_size == before.st_size
         await until(lambda: cloud.state["online"] is False)
