@@ -370,6 +370,8 @@ def faults_of(path: Path) -> Iterator[None]:
             raise
         fault = Damaged if engine.is_damage(error) else Unreadable if engine.is_unreadable(error) else StorageFault
         raise fault(f"{path}: {engine.words(error)}") from None
+    except UnicodeDecodeError:  # SQLite's own complaint may quote what it stumbled over
+        raise Damaged(f"{path}: {engine.GARBLED}") from None
 
 
 def _size(path: Path) -> int:

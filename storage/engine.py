@@ -22,6 +22,8 @@ _ROTTEN: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _UNREADABLE: Final = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
 
+GARBLED: Final = "a text in it is no text any more"
+
 FAULTY: Final = (3, 7, 0), (3, 51, 2)
 """The first and the last version whose write-ahead log two connections can ruin: by writing or checkpointing at the
 same instant, one of them just when the log begins anew. Cured in 3.51.3."""
@@ -49,7 +51,9 @@ def is_bug(error: sqlite3.DatabaseError) -> bool:
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether the file is not what was written: asking again does not cure it."""
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _ROTTEN or _is_garbled(error)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    # Our statements name nothing that a store has not: where a name is missing, the schema has rotted.
+    return code in _ROTTEN or (code == sqlite3.SQLITE_ERROR and str(error).startswith("no such")) or _is_garbled(error)
 
 
 def is_unreadable(error: sqlite3.DatabaseError) -> bool:
@@ -59,7 +63,7 @@ def is_unreadable(error: sqlite3.DatabaseError) -> bool:
 
 def words(error: sqlite3.DatabaseError) -> str:
     """What to say of it: never the text that could not be read, which may be somebody's name."""
-    return "a text in it is no text any more" if _is_garbled(error) else str(error)
+    return GARBLED if _is_garbled(error) else str(error)
 
 
 def _is_garbled(error: sqlite3.DatabaseError) -> bool:

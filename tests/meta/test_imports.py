@@ -22,6 +22,7 @@ HOUSE = {
     "agent/drivers/serial.py": "import serialx",
     "agent/drivers/gpio.py": "import gpiozero, lgpio",
     "storage/database.py": "import aiosqlite, sqlite3",
+    "storage/engine.py": "import sqlite3",
     "protocol/mobile.py": "import phonenumbers, protocol.numbering_plan",
     "protocol/numbering_plan.py": "import phonenumbers",
     "protocol/signatures.py": "import cryptography",
