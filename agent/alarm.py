@@ -32,8 +32,5 @@ class Alarm:
             return
         self.rung = True
         log.critical("store.damaged", error=str(damage), leaving_in_s=self._patience_s)
-        try:
-            self._marker.set_damaged(str(damage))
-        except OSError as error:
-            log.error("marker.failed", error=str(error))  # noqa: TRY400 -- the mark that is there says enough
+        self._marker.set_damaged(str(damage))
         asyncio.get_running_loop().call_later(self._patience_s, self._stop.set)

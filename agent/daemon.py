@@ -32,6 +32,7 @@ from agent.intake import GROUP_PARTS, Intake, Rules
 from agent.intents import Intents
 from agent.keep import Keep
 from agent.link import Address, Link, Tls
+from agent.marker import Marker
 from agent.orders import Orders
 from agent.ownership import Occupied, owned
 from agent.papers import Papers
@@ -40,7 +41,7 @@ from agent.quarantine import Quarantine
 from agent.reporter import Reporter
 from agent.resync import Resync
 from agent.rollcall import Rollcall
-from agent.store_path import INTENTS, NOTE, key_file
+from agent.store_path import INTENTS, NOTE, OPEN, key_file
 from agent.supervisor import notify
 from agent.upkeep import Upkeep
 from agent.vault import Vault
@@ -69,7 +70,7 @@ def run(config: Config) -> int:
     """Run the daemon until SIGTERM or SIGINT; an exit code."""
     try:
         with owned(config.state_dir):
-            return asyncio.run(_serve(config))
+            return _served(config)
     except Occupied:
         cure = "stop the other fluss-agent first"
         log.error("state_dir.occupied", state_dir=str(config.state_dir), cure=cure)  # noqa: TRY400 -- no bug to trace
@@ -83,6 +84,22 @@ def run(config: Config) -> int:
             raise
         log.error("store.unusable", error=str(faults.exceptions[0]))  # noqa: TRY400 -- the same, met by a task
         return exits.IO
+
+
+def _served(config: Config) -> int:
+    try:
+        return asyncio.run(_serve(config))
+    except Exception as bug:
+        if not _is_trouble(bug):  # it may be the store's: the next start looks more closely
+            Marker(config.state_dir / OPEN).set_damaged("the daemon failed while it was open")
+        raise
+
+
+def _is_trouble(error: Exception) -> bool:
+    """Whether it is the disk's, and not ours."""
+    if isinstance(error, ExceptionGroup):
+        return error.split((StorageFault, OSError))[1] is None
+    return isinstance(error, (StorageFault, SchemaFault, OSError))
 
 
 @dataclass(frozen=True, slots=True)

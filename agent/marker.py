@@ -40,8 +40,11 @@ class Marker:
             log.warning("marker.failed", error=str(error))
 
     def set_damaged(self, reason: str) -> None:
-        """The store is to be looked through closely at the next start; raises OSError."""
-        durable.put(self._path, f"{_DAMAGED}: {reason}\n".encode())
+        """The store is to be looked through closely at the next start."""
+        try:
+            durable.put(self._path, f"{_DAMAGED}: {reason}\n".encode())
+        except OSError as error:  # the mark that is there says enough
+            log.warning("marker.failed", error=str(error))
 
     def clear(self) -> None:
         """All is stored; what follows is the closing itself."""

@@ -8,6 +8,7 @@ from typing import Final
 from storage import seals
 from storage.database import BUSY_S, Damaged, Reader, StorageFault, pristine, shipped_schema
 from storage.engine import Access
+from storage.legible import illegible
 
 SEALED_SINCE: Final = 3
 """The schema version whose rows are sealed."""
@@ -40,7 +41,7 @@ def is_empty(path: Path) -> bool:
 def defect(path: Path, *, access: Access = Access.READ, closely: bool = False) -> str | None:
     """What is wrong with a store, in words; None where it is sound. Raises StorageFault where it cannot be read now.
 
-    Looking closely compares the indexes with the tables as well, which takes ten times as long.
+    Looking closely compares the indexes with the tables as well, and reads what has no seal: ten times the work.
     """
     with closing(Reader(path, BUSY_S, access=access)) as reader:
         try:
@@ -51,11 +52,11 @@ def defect(path: Path, *, access: Access = Access.READ, closely: bool = False) -
             version = _version(reader)
             if (wrong := _wrong_shape(reader, version)) is not None:
                 return wrong
-            if version >= SEALED_SINCE:
-                return next(broken_seals(reader), None)
+            if version < SEALED_SINCE:
+                return None
+            return next(broken_seals(reader), None) or (illegible(reader) if closely else None)
         except Damaged as damage:
             return str(damage)
-    return None
 
 
 def broken_seals(reader: Reader) -> Iterator[str]:

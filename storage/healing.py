@@ -183,7 +183,7 @@ class Healer:
                 await database.transact(work)
                 await database.checkpoint(over=0)
             durable.sync(self._fresh)
-            return defect(self._fresh, access=Access.FROZEN) is None
+            return defect(self._fresh, access=Access.FROZEN, closely=True) is None
         except (Damaged, SchemaFault, *engine.BUGS, ValueError, TypeError) as fault:  # a wreck may say anything
             log.error("restoring.failed", snapshot=str(snapshot), error=str(fault))  # noqa: TRY400 -- the next may do
             return False

@@ -1,11 +1,9 @@
 """What a damaged store still says, put into the one that takes its place: only rows that are what was written."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import asdict
 from typing import Any, Final
 
 import structlog
-from pydantic import TypeAdapter
 
 from protocol.events import Event
 from protocol.vocabulary import Mode, Status
@@ -13,6 +11,7 @@ from storage import changes, events, seals, userlist
 from storage.database import Reader, StorageFault, Transaction
 from storage.grants import listed
 from storage.ledger import Batch, save_batch
+from storage.legible import read_events
 from storage.origins import Origins
 from storage.userlist import COLUMNS, User, tombstone
 
@@ -25,7 +24,6 @@ BATCH: Final = "salvaged"
 """The batch of users of whom nobody knows any more which one put them there: older than any."""
 
 _SLICE: Final = 200
-_event: TypeAdapter[Event] = TypeAdapter(Event)
 _PEOPLE: Final = "SELECT device, mobile, status, name, permission, deadline FROM users"
 _PENDING: Final = "SELECT device, mobile FROM users WHERE status = 'Pending'"
 _CODES: Final = f"SELECT {seals.CODE}, seal FROM codes"
@@ -131,7 +129,7 @@ async def _save_events(transaction: Transaction, wreck: Reader) -> None:
 def _events(wreck: Reader, first: int, last: int) -> list[Event]:
     """Those that can be read, in order; a word that was none when they were written makes an event unreadable."""
     try:
-        return [_event.validate_python(asdict(each.event)) for each in events.events(wreck, first, last, _SLICE)]
+        return read_events(wreck, first, last)
     except (StorageFault, ValueError):
         if first == last:
             return []

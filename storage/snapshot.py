@@ -100,6 +100,7 @@ class Snapshots:
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             fresh.unlink(missing_ok=True)
+            fresh.touch(mode=0o600)
             with closing(Reader(self._store)) as reader:
                 reader.copy_to(fresh, PAGES, PAUSE_S)
             durable.sync(fresh)

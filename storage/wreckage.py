@@ -20,15 +20,19 @@ class Wreckage:
         self._folder = folder
 
     def take(self, store: Path, reason: str) -> None:
-        """Move a store aside with its log, whatever there is of the two; raises OSError."""
-        newest = self._folders()[:1]
-        place = self._folder / f"{1 + int(newest[0].name) if newest else 1:04}"
-        place.mkdir(mode=0o700, parents=True)
+        """Move a store aside with its log, whatever there is of the two; raises OSError.
+
+        What a power cut has left of it in its place follows the rest.
+        """
+        parts = [store.with_name(store.name + suffix) for suffix in _SUFFIXES]
+        parts = [part for part in parts if part.exists()]
+        if not parts:
+            return
+        place = self._place()
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
         (place / _REASON).write_text(f"{reason}\n")
-        for suffix in _SUFFIXES:
-            part = store.with_name(store.name + suffix)
-            if part.exists() or part.is_symlink():
-                part.replace(place / part.name)
+        for part in parts:
+            part.replace(place / part.name)
         for folder in (place, self._folder, store.parent):
             durable.sync(folder)
         for old in self._folders()[KEPT:]:
@@ -58,6 +62,12 @@ class Wreckage:
         if self._folder.exists():
             shutil.rmtree(self._folder)
             durable.sync(self._folder.parent)
+
+    def _place(self) -> Path:
+        newest = next(iter(self._folders()), None)
+        if newest is not None and not (newest / _MENDED).exists():
+            return newest
+        return self._folder / f"{1 + int(newest.name) if newest else 1:04}"
 
     def _folders(self) -> list[Path]:
         if not self._folder.is_dir():

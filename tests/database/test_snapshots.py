@@ -1,0 +1,101 @@
+"""Copies of the store: whole, verified, two of them, for nobody else to read, and gone when they have to be."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from storage.checkup import defect
+from storage.database import Damaged, Reader
+from storage.engine import Access
+from storage.snapshot import Snapshots
+from storage.store import device_states
+from tests.oracle.histories import GATE, NOON
+from tests.oracle.model import DeviceRule
+from tests.oracle.parts import crowd, part
+from tests.oracle.store import Store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store(tmp_path / "gateway.db", {GATE: DeviceRule("fluss+", 100_000)}) as opened:
+        await opened.receive([part("b1", 1, *crowd(300))], NOON)
+        yield opened
+
+
+@pytest.fixture
+async def snapshots(store: Store) -> AsyncIterator[Snapshots]:
+    with closing(Snapshots(store.path.with_name("snapshots"), store.path)) as opened:
+        yield opened
+
+
+async def test_copy_has_all_that_the_store_has_and_stands_alone(store: Store, snapshots: Snapshots) -> None:
+    path = await snapshots.take()
+    assert defect(path, access=Access.FROZEN, closely=True) is None
+    assert snapshots.recall(device_states) == device_states(store.reader)
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+async def test_two_are_kept_and_nobody_else_may_read_them(store: Store, snapshots: Snapshots) -> None:
+    taken = []
+    for revision in (2, 3, 4):
+        await store.receive([part(f"b{revision}", revision, *crowd(revision))], NOON)
+        taken.append(await snapshots.take())
+    assert snapshots.paths() == taken[:0:-1] == list(snapshots.good())
+    assert {path.stat().st_mode & 0o077 for path in (*taken[1:], taken[1].parent)} == {0}
+
+
+async def test_commits_meanwhile_neither_wait_nor_get_into_it(store: Store, snapshots: Snapshots) -> None:
+    await store.receive([part("b2", 2, *crowd(3_000, 1_000))], NOON)
+    before = device_states(store.reader)
+    taking = asyncio.create_task(snapshots.take())
+    while not store.path.with_name("snapshots").joinpath("new").exists():  # noqa: ASYNC110 -- a file tells nobody that it is there
+        await asyncio.sleep(0)
+    revision = 2
+    while not taking.done():
+        revision += 1
+        await store.receive([part(f"b{revision}", revision, *crowd(revision, 9_000))], NOON)
+    assert revision > 3
+    path = await taking
+    with closing(Reader(path, access=Access.FROZEN)) as reader:
+        copied = device_states(reader)[GATE]
+    assert before[GATE].revision <= copied.revision <= 3
+    assert defect(path, access=Access.FROZEN, closely=True) is None
+
+
+async def test_damaged_store_is_not_copied(store: Store, snapshots: Snapshots) -> None:
+    good = await snapshots.take()
+    with closing(sqlite3.connect(store.path)) as other, other:
+        other.execute("UPDATE users SET wifi = 0 WHERE mobile % 7 = 0")
+    with pytest.raises(Damaged, match="its copy is not sound"):
+        await snapshots.take()
+    assert snapshots.paths() == [good]
+    assert [each.name for each in good.parent.iterdir()] == [good.name]
+
+
+async def test_rotten_copy_is_passed_over(store: Store, snapshots: Snapshots) -> None:
+    older = await snapshots.take()
+    newer = await snapshots.take()
+    newer.write_bytes(newer.read_bytes()[:-1] + b"?")
+    assert list(snapshots.good()) == [older]
+    newer.write_bytes(b"junk")
+    assert snapshots.recall(device_states) == device_states(store.reader)
+
+
+async def test_what_was_forgotten_is_in_no_copy_any_more(store: Store, snapshots: Snapshots) -> None:
+    await snapshots.take()
+    await snapshots.take()
+    with closing(sqlite3.connect(store.path)) as other, other:
+        other.execute("PRAGMA secure_delete = ON")
+        other.execute("DELETE FROM users WHERE name = 'Person 7'")
+    await snapshots.renew()
+    [left] = snapshots.paths()
+    await store.database.checkpoint(over=0)
+    assert b"Person 8" in left.read_bytes()
+    assert b"Person 7\0" not in left.read_bytes()
+    await snapshots.drop()
+    assert snapshots.paths() == []
+    assert snapshots.recall(device_states) is None
