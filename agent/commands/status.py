@@ -15,9 +15,11 @@ from agent.commands.notes import clock_in, hardware_in, note_in
 from agent.commands.tables import Column, Fact, show_facts, show_line, show_rows, utf8_output
 from agent.config import Config, load
 from agent.config_checks import ANYBODY
+from agent.keep import Keep
 from agent.store_path import is_running, opened
 from protocol.digest import digest_text
 from protocol.vocabulary import ClockState, Status
+from storage import engine
 from storage.database import Reader
 from storage.events import span
 from storage.outbox import position
@@ -33,6 +35,13 @@ _COLUMNS: Final = (
     Column("limit", right=True),
     Column("rev.", right=True),
 )
+
+_ORIGINS: Final = {
+    "snapshot": "its last good copy",
+    "salvage": "what could be read of it",
+    "itself": "itself, without its last commits",
+    "nothing": "nothing",
+}
 
 
 @click.command("status")
@@ -58,6 +67,7 @@ def _facts(config: Config, reader: Reader, note: Mapping[str, Any] | None) -> di
     where, log = position(reader), span(reader)
     outbox = note.get("outbox", where.newest - where.sent + log.newest - log.sent)
     lists = device_states(reader)
+    restored = Keep(config.state_dir).restored(where.epoch)
     states = {device.id: lists.get(device.id, _EMPTY) for device in config.devices}
     return {
         "gatewayId": config.gateway_id,
@@ -71,6 +81,8 @@ def _facts(config: Config, reader: Reader, note: Mapping[str, Any] | None) -> di
         "duplicateIdentity": note.get("duplicateIdentity") is True,
         "clock": note.get("clock"),
         "storage": note.get("storage"),
+        "sqlite": engine.version(),
+        "restored": None if restored is None else restored.model_dump(by_alias=True),
         "signed": bool(config.trust.keys),
         "keys": [key.kid for key in config.trust.keys],
         "epoch": where.epoch,
@@ -104,7 +116,7 @@ def _show(facts: dict[str, Any], now: int, clock: Fact) -> None:
         [
             _gateway_fact(facts, now),
             _broker_fact(facts, now),
-            _storage_fact(facts),
+            _storage_fact(facts, now),
             clock,
             _outbox_fact(facts),
             _trust_fact(facts),
@@ -146,10 +158,15 @@ def _broker_fact(facts: dict[str, Any], now: int) -> Fact:
     return Fact("broker", f"{broker}, not connected{since}{f': {why}' if why else ''}", "red")
 
 
-def _storage_fact(facts: dict[str, Any]) -> Fact:
+def _storage_fact(facts: dict[str, Any], now: int) -> Fact:
     if not facts["running"]:
         return Fact("storage", "not in use")
-    return Fact("storage", facts["storage"] or "not known yet", "red" if facts["storage"] not in {"ok", None} else "")
+    since = ""
+    if (restored := facts["restored"]) is not None:
+        since = f"; restored {lasting((now - restored['at']) / 1000)} ago from {_ORIGINS[restored['from']]}"
+        since += f", because {restored['reason']}"
+    ill = facts["storage"] not in {"ok", None}
+    return Fact("storage", f"{facts['storage'] or 'not known yet'}{since}", "red" if ill else "yellow" if since else "")
 
 
 def _clock_fact(config: Config, note: Mapping[str, Any] | None) -> Fact:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent import exits
+from storage import engine
 from tests.configurations import CONTRACT, MINIMAL, THUMBPRINT, UNTRUSTING, edited, furnish
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,7 @@ def test_check_config_of_a_good_file_says_what_it_means(file: Path) -> None:
         "device\tname\tkind\ttime zone\tmax users\tdriver\topens",
         "1234567890123456\tMain gate\tfluss+\tAfrica/Johannesburg\t5000\ttcp://127.0.0.1:9000\t",
         "482913\tEntrance panel\tintercom\tAfrica/Johannesburg\t5000\ttcp://127.0.0.1:9001\t1234567890123456",
+        *([f"note: sqlite: {fault}"] if (fault := engine.concern()) else []),
     ]
     assert not (file.parent / "state").exists(), "a check leaves nothing behind"
 

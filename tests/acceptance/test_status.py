@@ -33,7 +33,8 @@ MINUTE = 60_000
 EVIL = "\x1b[31mhung up\x1b]0;pwned\x07\u202e\nagain"
 FIELDS = [
     *("gatewayId", "running", "startedAt", "version", "connected", "since", "broker", "lastError", "duplicateIdentity"),
-    *("clock", "storage", "signed", "keys", "epoch", "outbox", "reports", "events", "eventsWaiting", "eventsLost"),
+    *("clock", "storage", "sqlite", "restored", "signed", "keys", "epoch", "outbox", "reports", "events"),
+    *("eventsWaiting", "eventsLost"),
     *("held", "devices"),
 ]
 
