@@ -46,6 +46,7 @@ class Caretaker:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = keep.store
+        self._key = keep.key
         self._snapshots = keep.snapshots
         self._wreckage = keep.wreckage
         self._unclean = keep.unclean
@@ -119,7 +120,7 @@ class Caretaker:
 
     async def _look_closely(self) -> float:
         """As closely as it takes; the copies of a store are looked through so as well. Raises Damaged."""
-        reason = await asyncio.to_thread(defect, self._store, closely=True)
+        reason = await asyncio.to_thread(defect, self._store, closely=True, key=self._key)
         if reason is not None:
             raise Damaged(f"{self._store}: {reason}")
         return 0.0

@@ -17,6 +17,7 @@ from protocol.codec import MAX_PART_BYTES, MAX_PART_ITEMS
 from protocol.signatures import Key
 from protocol.topics import DEFAULT_PREFIX
 from protocol.vocabulary import Kind
+from storage.secret import Secret
 
 _DAY_S: Final = 86_400
 
@@ -78,6 +79,18 @@ class Clock(_Table):
     """How long after an unsynchronised start timed access still counts as sure."""
 
 
+class Store(_Table):
+    """How the list is kept."""
+
+    key_file: Annotated[Secret, PlainValidator(config_values.secret)] | None = None
+    """With one, everything with a name or a number in it is encrypted. It is read once, at the start."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Of the store itself; None where it is not encrypted."""
+        return None if self.key_file is None else self.key_file.key
+
+
 class Retention(_Table):
     """How long is kept what the cloud has not acknowledged."""
 
@@ -122,6 +135,7 @@ class Config(_Table):
     lists: Lists = Lists()
     limits: Limits = Limits()
     clock: Clock = Clock()
+    store: Store = Store()
     retention: Retention = Retention()
     devices: tuple[Device, ...] = Field(strict=False, min_length=1, max_length=64)
 
@@ -133,6 +147,7 @@ _TABLES: Final[Mapping[str, type[_Table]]] = {
     "lists": Lists,
     "limits": Limits,
     "clock": Clock,
+    "store": Store,
     "retention": Retention,
     "devices": Device,
 }

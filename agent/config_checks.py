@@ -7,7 +7,6 @@ from agent import config_drivers
 from agent.config_findings import Finding, shown, suggestion
 from agent.config_values import is_loopback
 from protocol.vocabulary import Kind
-from storage import engine
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -41,8 +40,6 @@ def concerns(config: "Config") -> Iterator[Finding]:
     for index, device in enumerate(config.devices):
         if device.kind is Kind.INTERCOM and device.opens is None:
             yield Finding(("devices", index, "opens"), "is not set: this intercom has no Fluss+ to trigger")
-    if (fault := engine.concern()) is not None:
-        yield Finding(("sqlite",), fault)
 
 
 def _mqtt(mqtt: _Table) -> Iterator[Finding]:

@@ -22,6 +22,8 @@ from agent import config_drivers
 from agent.config_findings import shown, suggestion
 from protocol import mobile
 from protocol.signatures import Key, KeyFault, public_key
+from storage import engine
+from storage.secret import LEAST_BYTES, Secret
 
 # Zones come from the pinned tzdata package, so that a board with old or no zone files decides like every other.
 zoneinfo.reset_tzpath(to=())
@@ -109,6 +111,19 @@ def zone(value: object) -> ZoneInfo:
 def driver(value: object) -> config_drivers.Driver:
     """Where the hardware of a device is."""
     return config_drivers.driver(_text(value))
+
+
+def secret(value: object, info: ValidationInfo) -> Secret:
+    """A file with the secret that the state directory is encrypted with, read now."""
+    if not engine.can_encrypt():
+        raise ValueError("needs SQLCipher: pip install 'fluss-gateway[encryption]'")
+    path = file(value, info)
+    material = path.read_bytes().strip()
+    if len(material) < LEAST_BYTES:
+        raise ValueError(
+            f"{path} holds {len(material)} bytes; a key has {LEAST_BYTES} at least: openssl rand -hex {LEAST_BYTES}"
+        )
+    return Secret(material)
 
 
 def file(value: object, info: ValidationInfo) -> Path:

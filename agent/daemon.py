@@ -121,18 +121,22 @@ class _Parts:
 
 async def _serve(config: Config) -> int:
     """An exit code: a store that was found to be damaged is healed by the next start."""
-    keep = Keep(config.state_dir)
+    keep = Keep(config.state_dir, config.store.key)
     await keep.heal(time.time_ns() // 1_000_000)
     stop = asyncio.Event()
     alarm = Alarm(keep.marker, stop, just_healed=keep.just_healed)
     forgetting = key_file(config.state_dir)
-    async with Database(keep.store, on_damage=alarm.ring, key_file=forgetting) as database, AsyncExitStack() as stack:
+    async with (
+        Database(keep.store, key_file=forgetting, on_damage=alarm.ring, key=keep.key) as database,
+        AsyncExitStack() as stack,
+    ):
         keep.marker.set()
         stack.enter_context(closing(keep.snapshots))
         reader, gates_reader = (
-            stack.enter_context(closing(Reader(keep.store, GLIMPSE_S, on_damage=alarm.ring))) for _ in range(2)
+            stack.enter_context(closing(Reader(keep.store, GLIMPSE_S, on_damage=alarm.ring, key=keep.key)))
+            for _ in range(2)
         )
-        intents = stack.enter_context(closing(Intents(config.state_dir / INTENTS)))
+        intents = stack.enter_context(closing(Intents(config.state_dir / INTENTS, config.store.key_file)))
         rollcall = Rollcall(gates_reader, keep.snapshots, alarm)
         parts = await _put_together(
             config, database=database, reader=reader, rollcall=rollcall, intents=intents, keep=keep, alarm=alarm
@@ -209,7 +213,7 @@ async def _put_together(
         board_uptime_s=lambda: _uptime_s(config),
     )
     reporter = Reporter(config.gateway_id, topics, link, vault, presence.drained)
-    quarantine = Quarantine(config.state_dir / "quarantine")
+    quarantine = Quarantine(config.state_dir / "quarantine", config.store.key_file)
     intake = Intake(
         rules=Rules(config.gateway_id, limits, Guard(config.lists.hold_removals_over), trusted),
         topic=topics.invites,

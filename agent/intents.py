@@ -19,10 +19,13 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from protocol.vocabulary import Action, Channel, ClockState, Direction
+from storage.secret import OVERHEAD, Secret
 
 log = structlog.get_logger()
 
 SLOT_BYTES: Final = 4_096
+_HEAD: Final = 8
+_ROOM: Final = SLOT_BYTES - _HEAD - OVERHEAD
 SLOTS: Final = 64
 """How many openings are known by their requests after a restart; a store that can be written has them much sooner."""
 
@@ -82,8 +85,9 @@ class Intents:
     code was used, or a command carried out, which must not happen again.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, secret: Secret | None = None) -> None:
         self._path = path
+        self._secret = secret
         self._file: int | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="intents")
         self._owed: dict[int, int] = {}
@@ -94,6 +98,8 @@ class Intents:
     def read(self) -> list[Intent]:
         """What the file holds, oldest first; a slot that cannot be read holds nothing. Raises OSError."""
         found = sorted(self._kept(), key=lambda each: each[1].number)
+        if self._secret is not None:
+            self._seal_plain(found)
         self._owed = {intent.number: slot for slot, intent in found if intent.owed}
         self._latest = found[-1][0] if found else 0
         return [intent for _, intent in found]
@@ -142,8 +148,15 @@ class Intents:
         except FileNotFoundError:
             return []
         slots = range(min(SLOTS, len(content) // SLOT_BYTES))
-        read = ((slot, _unpacked(content[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES])) for slot in slots)
+        read = ((slot, _unpacked(content[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES], self._secret)) for slot in slots)
         return [(slot, intent) for slot, intent in read if intent is not None]
+
+    def _seal_plain(self, found: Sequence[tuple[int, Intent]]) -> None:
+        """What was written before there was a key."""
+        content = self._path.read_bytes() if found else b""
+        for slot, intent in found:
+            if content[slot * SLOT_BYTES + _HEAD : slot * SLOT_BYTES + _HEAD + 1] == b"{":
+                self._write(intent, slot)
 
     def _forget(self, who: Callable[[Intent], bool]) -> None:
         for slot, intent in self._kept():
@@ -155,7 +168,7 @@ class Intents:
         try:
             if self._file is None:
                 self._file = _opened(self._path)
-            _put(self._file, _packed(intent), slot * SLOT_BYTES)
+            _put(self._file, _packed(intent, self._secret), slot * SLOT_BYTES)
             os.fdatasync(self._file)
         except OSError:
             # What a failed sync leaves in the cache is not to be trusted: the next one starts from a fresh descriptor.
@@ -189,21 +202,25 @@ def _put(file: int, content: bytes, at: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _packed(intent: Intent) -> bytes:
+def _packed(intent: Intent, secret: Secret | None) -> bytes:
     body = orjson.dumps(intent)
-    if len(body) > SLOT_BYTES - 8:  # a note of control characters, six bytes each
+    if len(body) > _ROOM:  # a note of control characters, six bytes each
         body = orjson.dumps(replace(intent, note=None))
+    if secret is not None:
+        body = secret.seal(body.ljust(_ROOM))  # the length tells nobody anything
     framed = zlib.crc32(body).to_bytes(4, "big") + len(body).to_bytes(4, "big") + body
     return framed.ljust(SLOT_BYTES, b"\0")
 
 
-def _unpacked(slot: bytes) -> Intent | None:
+def _unpacked(slot: bytes, secret: Secret | None) -> Intent | None:
     length = int.from_bytes(slot[4:8], "big")
     body = slot[8 : 8 + length]
     if not length or len(body) != length or zlib.crc32(body).to_bytes(4, "big") != slot[:4]:
         if any(slot):
             log.warning("intent.unreadable", reason="torn or damaged")
         return None
+    if secret is not None:
+        body = secret.unseal(body) or body  # one from before there was a key is in plain words
     try:
         return _intent.validate_json(body)
     except ValidationError as invalid:

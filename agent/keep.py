@@ -13,15 +13,17 @@ from storage.wreckage import Wreckage
 class Keep:
     """What a state directory holds of the list, and how it came through the last end of the daemon."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, key: bytes | None = None) -> None:
+        self.key = key
+        """Of the store; None where it is not encrypted."""
         self.store = state_dir / STORE
         self.marker = Marker(state_dir / OPEN)
-        self.snapshots = Snapshots(state_dir / SNAPSHOTS, self.store)
+        self.snapshots = Snapshots(state_dir / SNAPSHOTS, self.store, self.key)
         self.wreckage = Wreckage(state_dir / DAMAGED)
         self.unclean = self.marker.found
         """Whether the store was not closed when it was used last."""
         self.just_healed = False
-        self._healer = Healer(self.store, self.snapshots, self.wreckage, state_dir / RESTORED)
+        self._healer = Healer(self.store, self.snapshots, self.wreckage, state_dir / RESTORED, self.key)
         self._last = self._healer.last()
 
     async def heal(self, now: int) -> None:

@@ -32,8 +32,12 @@ async def pulse(config: Config, asked: Device, moves: Device) -> Pulsed:
     The caller owns the state directory. Raises StorageFault, SchemaFault, OSError.
     """
     path = config.state_dir / STORE
-    async with Database(path, key_file=key_file(config.state_dir)) as database:
-        with closing(Reader(path)) as reader, closing(Intents(config.state_dir / INTENTS)) as intents:
+    key = config.store.key
+    async with Database(path, key_file=key_file(config.state_dir), key=key) as database:
+        with (
+            closing(Reader(path, key=key)) as reader,
+            closing(Intents(config.state_dir / INTENTS, config.store.key_file)) as intents,
+        ):
             return await _pulse(config, asked, moves, database, reader, intents)
 
 

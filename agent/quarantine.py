@@ -5,6 +5,8 @@ from typing import Final
 
 import structlog
 
+from storage.secret import Secret
+
 log = structlog.get_logger()
 
 MOST_FILES: Final = 64
@@ -12,18 +14,22 @@ MOST_BYTES: Final = 8 << 20
 
 
 class Quarantine:
-    """A folder of the newest unusable payloads, readable by the daemon's user alone."""
+    """A folder of the newest unusable payloads, for the daemon's user alone; sealed where there is a secret."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, secret: Secret | None = None) -> None:
         self._folder = folder
+        self._secret = secret
+        if secret is not None:
+            self._forget_plain()
 
     def keep(self, payload: bytes, sha256: str, at: int) -> None:
         """Store a payload under its arrival (epoch ms) and hash. On a full card the receipt matters more."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            kept = self._folder / f"{at:015d}-{sha256[:16]}.json"
+            form = "json" if self._secret is None else "sealed"
+            kept = self._folder / f"{at:015d}-{sha256[:16]}.{form}"
             kept.touch(mode=0o600)
-            kept.write_bytes(payload)
+            kept.write_bytes(payload if self._secret is None else self._secret.seal(payload))
             self._trim()
         except OSError as error:
             log.warning("quarantine.failed", error=str(error))
@@ -33,6 +39,14 @@ class Quarantine:
         for path in self._folder.iterdir() if self._folder.exists() else ():
             if before is None or path.name < f"{before:015d}":
                 path.unlink(missing_ok=True)
+
+    def _forget_plain(self) -> None:
+        """What was kept before there was a key."""
+        try:
+            for path in self._folder.glob("*.json"):
+                path.unlink()
+        except OSError as error:
+            log.warning("quarantine.failed", error=str(error))
 
     def _trim(self) -> None:
         size = 0

@@ -36,7 +36,7 @@ def opened(config: Config) -> Iterator[Reader]:
     """The store to read from; raises click.ClickException (exit 74) where there is none that can be read."""
     path = config.state_dir / STORE
     _require_access(path)
-    reader = Reader(path)
+    reader = Reader(path, key=config.store.key)
     try:
         _require_schema(path, schema_version(reader))
         yield reader

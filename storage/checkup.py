@@ -1,7 +1,7 @@
 """Looking a store through: is it what was written? It is only read here."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ ORDER BY 1, 2
 """
 
 
-def is_empty(path: Path) -> bool:
+def is_empty(path: Path, key: bytes | None = None) -> bool:
     """Whether nothing was ever written to the file, or there is none: a store begins so. Raises StorageFault."""
     try:
         if path.stat().st_size == 0:
@@ -32,18 +32,18 @@ def is_empty(path: Path) -> bool:
     except OSError as error:
         raise StorageFault(f"{path}: {error}") from error
     try:
-        with closing(Reader(path)) as reader:
+        with closing(Reader(path, key=key)) as reader:
             return reader.fetch("SELECT 1 FROM sqlite_schema LIMIT 1") == [] and _version(reader) == 0
     except Damaged:
         return False
 
 
-def defect(path: Path, *, access: Access = Access.READ, closely: bool = False) -> str | None:
+def defect(path: Path, *, access: Access = Access.READ, closely: bool = False, key: bytes | None = None) -> str | None:
     """What is wrong with a store, in words; None where it is sound. Raises StorageFault where it cannot be read now.
 
     Looking closely compares the indexes with the tables as well, and reads what has no seal: ten times the work.
     """
-    with closing(Reader(path, BUSY_S, access=access)) as reader:
+    with closing(Reader(path, BUSY_S, access=access, key=key)) as reader:
         try:
             check = "integrity_check" if closely else "quick_check"
             ((verdict,),) = reader.fetch(f"PRAGMA {check}(1)")
@@ -67,23 +67,29 @@ def broken_seals(reader: Reader) -> Iterator[str]:
                 yield f"a row of {table} is not what was written"
 
 
-def older(path: Path, other: Path, access: Access) -> bool:
-    """Whether a store stands before another of the same epoch, which it has once been at. Raises StorageFault."""
-    with closing(Reader(path)) as here, closing(Reader(other, access=access)) as there:
+def older(path: Path, copy: Path, key: bytes | None = None) -> bool:
+    """Whether a store stands before a copy of the same epoch, where it has once been. Raises StorageFault."""
+    with _both(path, copy, key) as (here, there):
         mine, its = _position(here), _position(there)
     return mine[0] == its[0] and (mine[1] < its[1] or mine[2] < its[2])
 
 
-def vanished(path: Path, other: Path, access: Access) -> bool:
-    """Whether somebody is in another store of the same epoch and not in this one. Raises StorageFault.
+def vanished(path: Path, copy: Path, key: bytes | None = None) -> bool:
+    """Whether somebody is in a copy of the same epoch and not in the store. Raises StorageFault.
 
     Whoever is removed leaves a row behind.
     """
-    with closing(Reader(path)) as here, closing(Reader(other, access=access)) as there:
+    with _both(path, copy, key) as (here, there):
         if _position(here)[0] != _position(there)[0]:
             return False
         left = set(there.scan("SELECT device, mobile FROM users WHERE status IS NOT NULL"))
         return not left.issubset(here.scan("SELECT device, mobile FROM users"))
+
+
+@contextmanager
+def _both(path: Path, copy: Path, key: bytes | None) -> Iterator[tuple[Reader, Reader]]:
+    with closing(Reader(path, key=key)) as here, closing(Reader(copy, access=Access.FROZEN, key=key)) as there:
+        yield here, there
 
 
 def _position(reader: Reader) -> tuple[str, int, int]:

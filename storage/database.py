@@ -33,6 +33,7 @@ GLIMPSE_S = 0.02
 
 CLOSE_S = 1.0
 FAREWELL_S = 0.1
+_UNCLOSED: Final[tuple[type[Exception], ...]] = (*engine.ERRORS, TimeoutError)
 
 FUNCTIONS: Final[Sequence[tuple[str, int, Callable[..., int]]]] = (("seal", -1, seal), ("resealed", 3, resealed))
 """What the SQL of this package calls, on every connection that writes."""
@@ -58,6 +59,10 @@ OnDamage = Callable[[Damaged], None]
 
 class SchemaFault(Exception):
     """The file is no store of ours, or one of a newer version."""
+
+
+class EncryptionFault(SchemaFault):
+    """The store is encrypted with another key, or with one and none was given, or the other way round."""
 
 
 class Transaction:
@@ -94,9 +99,11 @@ class Database:
         *,
         key_file: Path | None = None,
         on_damage: OnDamage | None = None,
+        key: bytes | None = None,
     ) -> None:
         self.path = path
         self._key_file = key_file or path.with_name(KEY)
+        self._key = key
         self._on_damage = on_damage
         self._schema = shipped_schema() if schema is None else schema
         self._connection: aiosqlite.Connection | None = None
@@ -193,9 +200,9 @@ class Database:
     async def _open(self) -> aiosqlite.Connection:
         try:
             connection = await aiosqlite.Connection(
-                lambda: engine.connect(self.path, Access.WRITE, BUSY_S), iter_chunk_size=64
+                lambda: engine.connect(self.path, Access.WRITE, BUSY_S, self._key), iter_chunk_size=64
             )
-        except sqlite3.Error:
+        except engine.ERRORS:
             await asyncio.sleep(FAREWELL_S)  # its thread still answers to the loop, which may end with this error
             raise
         try:
@@ -210,7 +217,7 @@ class Database:
                 "secure_delete=ON",
             ):
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
-            hashed = hashing(self._key())
+            hashed = hashing(self._forgetting())
             for name, arguments, function in (*FUNCTIONS, ("hashed", 1, hashed)):
                 await connection.create_function(name, arguments, function, deterministic=True)
             await self._migrate(connection)
@@ -219,7 +226,7 @@ class Database:
             raise
         return connection
 
-    def _key(self) -> bytes:
+    def _forgetting(self) -> bytes:
         try:
             return key_in(self._key_file)
         except OSError as error:
@@ -230,7 +237,7 @@ class Database:
         if connection is not None:
             try:
                 await asyncio.wait_for(connection.close(), CLOSE_S)
-            except (sqlite3.Error, TimeoutError) as error:
+            except _UNCLOSED as error:
                 log.warning("database.close_failed", error=str(error))
                 connection.stop()
 
@@ -252,7 +259,7 @@ class Database:
                     await connection.execute(statement)
             await connection.execute(f"PRAGMA user_version = {latest}")
             await connection.execute("COMMIT")
-        except sqlite3.Error:
+        except engine.ERRORS:
             if connection.in_transaction:
                 await connection.execute("ROLLBACK")
             raise
@@ -262,11 +269,12 @@ class Database:
         """Keep the list as it was before a migration, so that a bad one can be undone by hand."""
         path = self.path.with_name(f"{self.path.stem}.v{version}.db")
         path.unlink(missing_ok=True)
-        async with aiosqlite.connect(path) as copy:
+        async with aiosqlite.Connection(
+            lambda: engine.connect(path, Access.WRITE, BUSY_S, self._key), iter_chunk_size=64
+        ) as copy:
             await connection.backup(copy)
             # Put back one day, it goes on from old report numbers: they must not be taken for those given out since.
             await copy.execute("UPDATE store SET epoch = lower(hex(randomblob(4)))")
-            await copy.commit()
         log.info("schema.snapshot_taken", path=str(path))
 
 
@@ -282,11 +290,13 @@ class Reader:
         patience_s: float = BUSY_S,
         on_damage: OnDamage | None = None,
         access: Access = Access.READ,
+        key: bytes | None = None,
     ) -> None:
         self._path = path
         self._patience_s = patience_s
         self._on_damage = on_damage
         self._access = access
+        self._key = key
         self._connection: sqlite3.Connection | None = None
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
@@ -305,20 +315,23 @@ class Reader:
         A transaction that reads is held open meanwhile, so that what is committed between two steps changes nothing.
         """
         self.close()
-        with faults_of(self._path), closing(engine.connect(self._path, self._access, self._patience_s)) as source:
+        with faults_of(self._path), closing(self._connect()) as source:
             source.execute("BEGIN")
             source.execute("SELECT 1 FROM sqlite_schema").fetchone()
-            with closing(engine.connect(path, Access.WRITE, self._patience_s)) as copy:
+            with closing(engine.connect(path, Access.WRITE, self._patience_s, self._key)) as copy:
                 for pragma in ("journal_mode=OFF", "synchronous=OFF"):  # whoever wants to keep it syncs the whole file
                     copy.execute(f"PRAGMA {pragma}")
                 source.backup(copy, pages=pages, sleep=pause_s)
+
+    def _connect(self) -> sqlite3.Connection:
+        return engine.connect(self._path, self._access, self._patience_s, self._key)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
             with faults_of(self._path):
                 if self._connection is None:
-                    self._connection = engine.connect(self._path, self._access, self._patience_s)
+                    self._connection = self._connect()
                 yield self._connection
         except StorageFault as fault:
             self.close()
@@ -365,7 +378,7 @@ def faults_of(path: Path) -> Iterator[None]:
     """Say which file is sick. What a sick file cannot cause, such as a broken constraint, is a bug and stays one."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except engine.ERRORS as error:
         if engine.is_bug(error):
             raise
         fault = Damaged if engine.is_damage(error) else Unreadable if engine.is_unreadable(error) else StorageFault

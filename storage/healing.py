@@ -20,7 +20,17 @@ import structlog
 
 from storage import durable, engine, wal
 from storage.checkup import defect, is_empty, older, vanished
-from storage.database import Damaged, Database, Reader, SchemaFault, StorageFault, Transaction, Unreadable
+from storage.database import (
+    Damaged,
+    Database,
+    EncryptionFault,
+    Reader,
+    SchemaFault,
+    StorageFault,
+    Transaction,
+    Unreadable,
+    faults_of,
+)
 from storage.engine import Access
 from storage.salvage import carry_over, rebuild
 from storage.snapshot import Snapshots
@@ -31,6 +41,10 @@ log = structlog.get_logger()
 LOOKS: Final = 3
 LOOK_AGAIN_S: Final = 0.2
 """A card may have a bad moment."""
+
+
+_UNUSABLE: Final[tuple[type[Exception], ...]] = (Damaged, SchemaFault, *engine.BUGS, ValueError, TypeError)
+"""What comes of a copy of another version, and of a wreck, which may say anything."""
 
 
 class Source(StrEnum):
@@ -56,8 +70,11 @@ class Restored:
 class Healer:
     """Keeps one store alive. `note` is where it is written down how the store was restored last."""
 
-    def __init__(self, store: Path, snapshots: Snapshots, wreckage: Wreckage, note: Path) -> None:
+    def __init__(
+        self, store: Path, snapshots: Snapshots, wreckage: Wreckage, note: Path, key: bytes | None = None
+    ) -> None:
         self._store = store
+        self._key = key
         self._snapshots = snapshots
         self._wreckage = wreckage
         self._note = note
@@ -68,6 +85,7 @@ class Healer:
         `unclean`: it was not closed when it was used last. Raises StorageFault and OSError where the disk does not let
         us, and SchemaFault.
         """
+        self._fit_the_key()
         lost = unclean and self._has_lost_commits()  # before anybody opens it
         reason = self._reason(closely)
         if reason is not None:
@@ -101,10 +119,12 @@ class Healer:
     def _found(self, closely: bool) -> str | None:
         if self._store.is_dir():
             return "a folder stands in its place"
-        if is_empty(self._store):
+        if is_empty(self._store, self._key):
             there_was = self._snapshots.paths() or self._wreckage.newest(self._store.name)
             return "it is gone" if there_was else None
-        return defect(self._store, closely=closely) or self._worse_than_a_copy(closely)
+        if engine.is_read_only(self._store):
+            return "its header says that nobody may write it"
+        return defect(self._store, closely=closely, key=self._key) or self._worse_than_a_copy(closely)
 
     def _worse_than_a_copy(self, closely: bool) -> str | None:
         """What the newest copy knows and the store does not."""
@@ -112,13 +132,51 @@ class Healer:
         for snapshot in self._snapshots.paths():
             try:
                 for look, reason in looks[: 2 if closely else 1]:
-                    if look(self._store, snapshot, Access.FROZEN) and self._snapshots.is_good(snapshot):
+                    if look(self._store, snapshot, self._key) and self._snapshots.is_good(snapshot):
                         return reason
             except StorageFault as fault:
                 log.warning("snapshot.unreadable", path=str(snapshot), error=str(fault))
             else:
                 return None
         return None
+
+    def _fit_the_key(self) -> None:
+        """Encrypt a store that was plain until now; raises EncryptionFault where the key is not that of the store.
+
+        A copy that is what was written, and that the key does not open, tells a wrong key from a damaged store.
+        """
+        if self._key is not None and self._store.is_file() and engine.is_plain(self._store):
+            self._encrypt(self._key)
+        for snapshot in self._snapshots.paths():
+            if self._opens(snapshot):
+                return
+            if self._snapshots.is_good(snapshot):
+                cure = "name its key in [store] key_file" if self._key is None else "give it the key it was made with"
+                raise EncryptionFault(f"{self._store} is encrypted with another key, or with one: {cure}")
+
+    def _opens(self, snapshot: Path) -> bool:
+        try:
+            with closing(Reader(snapshot, access=Access.FROZEN, key=self._key)) as reader:
+                return bool(reader.fetch("SELECT 1 FROM sqlite_schema LIMIT 1"))
+        except Damaged:
+            return False
+
+    def _encrypt(self, key: bytes) -> None:
+        """Once: what was written before stays on the card until it has been overwritten."""
+        folder = self._fresh.parent
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        with faults_of(self._store):
+            engine.encrypt(self._store, self._fresh, key)
+        durable.sync(self._fresh)
+        for suffix in ("-wal", "-shm"):
+            self._store.with_name(self._store.name + suffix).unlink(missing_ok=True)
+        self._fresh.replace(self._store)
+        durable.sync(self._store.parent)
+        for path in (*self._snapshots.paths(), *self._store.parent.glob(f"{self._store.stem}.v*.db")):
+            path.unlink()
+        self._wreckage.drop()
+        log.warning("store.encrypted", path=str(self._store))
 
     def _has_lost_commits(self) -> bool:
         log_file, index = (self._store.with_name(self._store.name + suffix) for suffix in ("-wal", "-shm"))
@@ -174,17 +232,17 @@ class Healer:
 
         async def work(store: Transaction) -> None:
             await store.execute("INSERT OR IGNORE INTO store (store, epoch) VALUES (1, '')")
-            with nullcontext() if wreck is None else closing(Reader(wreck)) as old:
+            with nullcontext() if wreck is None else closing(Reader(wreck, key=self._key)) as old:
                 await fill(store, old)
             await store.execute("UPDATE store SET epoch = ?", (epoch,))
 
         try:
-            async with Database(self._fresh) as database:
+            async with Database(self._fresh, key=self._key) as database:
                 await database.transact(work)
                 await database.checkpoint(over=0)
             durable.sync(self._fresh)
-            return defect(self._fresh, access=Access.FROZEN, closely=True) is None
-        except (Damaged, SchemaFault, *engine.BUGS, ValueError, TypeError) as fault:  # a wreck may say anything
+            return defect(self._fresh, access=Access.FROZEN, closely=True, key=self._key) is None
+        except _UNUSABLE as fault:
             log.error("restoring.failed", snapshot=str(snapshot), error=str(fault))  # noqa: TRY400 -- the next may do
             return False
 
@@ -193,7 +251,7 @@ class Healer:
         log.error("store.lost_commits", path=str(self._store), reason=reason)
         restored = Restored(secrets.token_hex(4), now, Source.ITSELF, reason)
         durable.put(self._note, orjson.dumps(asdict(restored)))
-        async with Database(self._store) as database:
+        async with Database(self._store, key=self._key) as database:
             await database.transact(lambda store: store.execute("UPDATE store SET epoch = ?", (restored.epoch,)))
         return restored
 

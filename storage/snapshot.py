@@ -32,9 +32,10 @@ T = TypeVar("T")
 class Snapshots:
     """The last two good copies of a store, in a folder of their own."""
 
-    def __init__(self, folder: Path, store: Path) -> None:
+    def __init__(self, folder: Path, store: Path, key: bytes | None = None) -> None:
         self._folder = folder
         self._store = store
+        self._key = key
         self._turn = asyncio.Lock()
         self._open: dict[Path, Reader] = {}
 
@@ -60,7 +61,7 @@ class Snapshots:
     def recall(self, ask: Callable[[Reader], T]) -> T | None:
         """What the newest snapshot says that can answer; None where none can. Rows in it are sealed like any other."""
         for path in self.paths():
-            reader = self._open.setdefault(path, Reader(path, access=Access.FROZEN))
+            reader = self._open.setdefault(path, Reader(path, access=Access.FROZEN, key=self._key))
             try:
                 return ask(reader)
             except StorageFault as fault:
@@ -101,11 +102,11 @@ class Snapshots:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             fresh.unlink(missing_ok=True)
             fresh.touch(mode=0o600)
-            with closing(Reader(self._store)) as reader:
+            with closing(Reader(self._store, key=self._key)) as reader:
                 reader.copy_to(fresh, PAGES, PAUSE_S)
             durable.sync(fresh)
             name = f"{self._next_number():08}-{_digest(fresh)}.db"
-            if (reason := defect(fresh, access=Access.FROZEN, closely=True)) is not None:
+            if (reason := defect(fresh, access=Access.FROZEN, closely=True, key=self._key)) is not None:
                 fresh.unlink()
                 raise Damaged(f"{self._store}: its copy is not sound: {reason}")
             path = fresh.replace(self._folder / name)

@@ -10,6 +10,7 @@ from agent import exits
 from agent.commands import config_option
 from agent.config import Config, Device, Mqtt, load
 from agent.config_checks import concerns
+from storage import engine
 
 _COLUMNS = ("device", "name", "kind", "time zone", "max users", "driver", "opens")
 
@@ -24,6 +25,8 @@ def command(path: Path) -> int:
     show(_facts(config), [_row(device) for device in config.devices])
     for concern in concerns(config):
         click.echo(f"note: {concern}")
+    if (fault := engine.concern(encrypted=config.store.key is not None)) is not None:
+        click.echo(f"note: {fault}")
     return exits.OK
 
 

@@ -8,6 +8,7 @@ from agent import logs
 from agent.commands import config_option
 from agent.config import load
 from agent.config_checks import concerns
+from storage import engine
 
 
 @click.command()
@@ -21,6 +22,8 @@ def command(path: Path, log_level: str) -> int:
     config = load(path)
     for concern in concerns(config):
         logs.get_logger().warning("config.questioned", key=concern.key, why=concern.message)
+    if (fault := engine.concern(encrypted=config.store.key is not None)) is not None:
+        logs.get_logger().warning("sqlite.questioned", version=engine.version(), why=fault)
 
     from agent import daemon  # noqa: PLC0415 -- a mistake in the file is told without waiting for all of the daemon
 

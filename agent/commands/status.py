@@ -81,7 +81,7 @@ def _facts(config: Config, reader: Reader, note: Mapping[str, Any] | None) -> di
         "duplicateIdentity": note.get("duplicateIdentity") is True,
         "clock": note.get("clock"),
         "storage": note.get("storage"),
-        "sqlite": engine.version(),
+        "sqlite": engine.version(encrypted=config.store.key is not None),
         "restored": None if restored is None else restored.model_dump(by_alias=True),
         "signed": bool(config.trust.keys),
         "keys": [key.kid for key in config.trust.keys],

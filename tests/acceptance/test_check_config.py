@@ -59,7 +59,7 @@ def test_check_config_of_a_good_file_says_what_it_means(file: Path) -> None:
         "device\tname\tkind\ttime zone\tmax users\tdriver\topens",
         "1234567890123456\tMain gate\tfluss+\tAfrica/Johannesburg\t5000\ttcp://127.0.0.1:9000\t",
         "482913\tEntrance panel\tintercom\tAfrica/Johannesburg\t5000\ttcp://127.0.0.1:9001\t1234567890123456",
-        *([f"note: sqlite: {fault}"] if (fault := engine.concern()) else []),
+        *([f"note: {fault}"] if (fault := engine.concern()) else []),
     ]
     assert not (file.parent / "state").exists(), "a check leaves nothing behind"
 
@@ -69,9 +69,8 @@ def test_check_config_without_keys_says_what_that_means(file: Path) -> None:
     done = fluss_agent("check-config", "--config", file)
     assert done.returncode == exits.OK
     assert "trust\tno keys\n" in done.stdout
-    assert done.stdout.splitlines()[-1] == (
-        "note: trust.keys: is empty: anybody who can publish at the broker can change the lists and open gates"
-    )
+    warning = "note: trust.keys: is empty: anybody who can publish at the broker can change the lists and open gates"
+    assert warning in done.stdout.splitlines()
 
 
 def test_check_config_on_a_terminal_shows_a_table(file: Path) -> None:

@@ -71,6 +71,12 @@ def a_version_nobody_wrote(store: Path) -> None:
         file.write(struct.pack(">I", 67))
 
 
+def nobody_may_write_it(store: Path) -> None:
+    with store.open("r+b") as file:
+        file.seek(18)
+        file.write(b"\x06")
+
+
 def gone(store: Path) -> None:
     store.unlink()
 
@@ -111,8 +117,8 @@ def rot_in_its_log(store: Path) -> None:
 
 
 AFTER_A_STOP = (
-    cut_short, a_page_of_zeros, no_header, a_version_nobody_wrote, gone, emptied, junk, somebody_elses, a_folder,
-    false_rows,
+    cut_short, a_page_of_zeros, no_header, a_version_nobody_wrote, nobody_may_write_it, gone, emptied, junk,
+    somebody_elses, a_folder, false_rows,
 )  # fmt: skip
 AFTER_A_KILL = (rot_in_its_log, without_its_log)
 """The second time the list has been moved into the file: only the last commits are gone, and no copy is better."""

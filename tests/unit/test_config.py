@@ -203,11 +203,12 @@ def test_example_is_mutual_tls(home: Path, example: str) -> None:
 
 def test_example_shows_the_true_defaults(home: Path, example: str) -> None:
     """What stands commented out changes nothing when it is written, and no key is left unmentioned."""
-    defaults = re.sub(r"^# (?!username|password_file|codes_e)(\w+ = )", r"\1", example, flags=re.MULTILINE)
+    defaults = re.sub(r"^# (?!username|password_file|key_file|codes_e)(\w+ = )", r"\1", example, flags=re.MULTILINE)
     assert defaults.count("\n# ") < example.count("\n# ")
     assert loaded(home, defaults) == loaded(home, example)
     config = loaded(home, example)
-    tables = [config, config.mqtt, config.trust, config.lists, config.limits, config.clock, config.retention]
+    tables = [config, config.mqtt, config.trust, config.lists, config.limits, config.clock, config.store]
+    tables.append(config.retention)
     for table in [*tables, config.devices[1]]:
         for key in set(type(table).model_fields) - {
             "mqtt",
@@ -215,6 +216,7 @@ def test_example_shows_the_true_defaults(home: Path, example: str) -> None:
             "lists",
             "limits",
             "clock",
+            "store",
             "retention",
             "devices",
         }:

@@ -224,7 +224,7 @@ async def test_file_of_another_size_is_read_as_far_as_it_goes_and_made_anew(path
 async def test_slot_of_another_version_stops_no_start(intents: Intents, path: Path) -> None:
     """A downgrade: what a newer version knew and this one does not must not keep the gate shut."""
     await written(intents, 1, 2)
-    newer = module._packed(intent(2)).replace(b'"bluetooth"', b'"telepathy"').rstrip(b"\0")[8:]
+    newer = module._packed(intent(2), None).replace(b'"bluetooth"', b'"telepathy"').rstrip(b"\0")[8:]
     framed = zlib.crc32(newer).to_bytes(4, "big") + len(newer).to_bytes(4, "big") + newer
     spoil(path, 2, framed)
     with capture_logs() as logs:
