@@ -239,7 +239,7 @@ async def _put_together(
         vault=vault,
         orders=Orders(config.gateway_id, vault, clock, house.gate, numbers),
         codebook=Codebook({each.id: each for each in config.devices}, vault, clock, numbers, SystemRandom()),
-        resync=Resync(vault, lambda: Reader(keep.store), reporter.sent),
+        resync=Resync(vault, lambda: Reader(keep.store, key=keep.key), reporter.sent),
         erasure=erasure,
         numbers=numbers,
     )
