@@ -173,6 +173,8 @@ async def test_what_stands_in_its_place_is_a_store_of_somebody_else(house: House
 async def test_power_cut_at_any_step_of_healing_is_made_good_by_the_next_start(house: House) -> None:
     house.spoil(SOMEBODY)
     house.wreckage.take(house.path, "and here the power went")
+    left = house.path.with_name("gateway.db-wal")
+    left.write_bytes(b"not moved yet")
     restored = await house.healer.heal(NOON, unclean=True)
     assert restored is not None
     assert (restored.source, restored.reason) == (Source.SNAPSHOT, "it is gone")
@@ -180,6 +182,8 @@ async def test_power_cut_at_any_step_of_healing_is_made_good_by_the_next_start(h
         removed = listed(reader, 1, 27820000007)
         assert removed is not None
         assert removed.grant.status is None
+    [place] = house.path.with_name("damaged").iterdir()
+    assert (place / left.name).read_bytes() == b"not moved yet"
     assert await house.healer.heal(NOON, unclean=True) is None
 
 

@@ -48,7 +48,10 @@ async def test_two_are_kept_and_nobody_else_may_read_them(store: Store, snapshot
     assert {path.stat().st_mode & 0o077 for path in (*taken[1:], taken[1].parent)} == {0}
 
 
-async def test_commits_meanwhile_neither_wait_nor_get_into_it(store: Store, snapshots: Snapshots) -> None:
+async def test_commits_meanwhile_neither_wait_nor_get_into_it(
+    store: Store, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.snapshot.PAGES", 2)  # a step for every few people: commits come between all of them
     await store.receive([part("b2", 2, *crowd(3_000, 1_000))], NOON)
     before = device_states(store.reader)
     taking = asyncio.create_task(snapshots.take())
