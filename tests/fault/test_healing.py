@@ -135,6 +135,7 @@ async def test_store_damaged_in_every_way_is_replaced_by_its_copy(
                 await place.agent.kill9()
             else:
                 assert await place.agent.stop() == exits.OK
+                assert not (place.agent.state_dir / "open").exists()
             spoil(place.agent.store)
 
             took_s = await decides_again(place)
