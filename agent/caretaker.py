@@ -9,10 +9,8 @@ from typing import Final
 import structlog
 
 from agent.alarm import Alarm
-from agent.config import Retention
 from agent.keep import Keep
 from agent.vault import Vault
-from protocol.vocabulary import ClockState
 from storage import events, outbox, replace
 from storage.checkup import defect
 from storage.database import Damaged, Reader, StorageFault
@@ -27,8 +25,6 @@ LISTS_EVERY_S: Final = 600.0
 DAILY_S: Final = 86_400.0
 AFTER_FAILURE_S: Final = 600.0
 
-_DAY_S: Final = 86_400
-
 
 class Caretaker:
     """Copies the store when its lists have changed, and once a day when anything has; looks through both daily.
@@ -42,17 +38,14 @@ class Caretaker:
         keep: Keep,
         vault: Vault,
         alarm: Alarm,
-        retention: Retention,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = keep.store
         self._key = keep.key
         self._snapshots = keep.snapshots
-        self._wreckage = keep.wreckage
         self._unclean = keep.unclean
         self._vault = vault
         self._alarm = alarm
-        self._retention = retention
         self._monotonic = monotonic
         self._changed = asyncio.Event()
         self._taken_at = -math.inf
@@ -91,8 +84,8 @@ class Caretaker:
         if now >= self._daily_at:
             self._daily_at = now + DAILY_S
             await self._once_a_day()
-        elif self._differs(device_states) and replace.next_silence(self._vault.reader, 0) is None:
-            if now < self._taken_at + LISTS_EVERY_S:
+        elif self._differs(_lists) and replace.next_silence(self._vault.reader, 0) is None:
+            if now < self._taken_at + LISTS_EVERY_S and self._snapshots.paths():
                 return self._taken_at + LISTS_EVERY_S - now
             await self._copy()
         return max(0.0, self._daily_at - self._monotonic())
@@ -104,9 +97,6 @@ class Caretaker:
             await self._copy()
         else:
             await self._look_closely()
-        clock = self._vault.clock
-        if clock.state() is ClockState.SYNCED and (now := clock.certain()) is not None:
-            await asyncio.to_thread(self._wreckage.forget, now / 1000 - self._retention.events_days * _DAY_S)
 
     def _differs(self, told: Callable[[Reader], object]) -> bool:
         """Whether the store tells something else than its newest copy; not where it has never heard of a list."""
@@ -126,6 +116,11 @@ class Caretaker:
         return 0.0
 
 
+def _lists(reader: Reader) -> tuple[object, ...]:
+    """What changes with the lists, and when the store was restored."""
+    return outbox.position(reader).epoch, device_states(reader)
+
+
 def _all_told(reader: Reader) -> tuple[object, ...]:
-    """What changes with every word that is stored."""
-    return device_states(reader), outbox.position(reader).newest, events.span(reader).newest
+    """What changes with every word that is stored, and with every one that is forgotten."""
+    return device_states(reader), outbox.position(reader), events.span(reader)

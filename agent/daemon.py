@@ -121,13 +121,12 @@ class _Parts:
 
 async def _serve(config: Config) -> int:
     """An exit code: a store that was found to be damaged is healed by the next start."""
-    keep = Keep(config.state_dir, config.store.key)
+    keep = Keep(config.state_dir, key_file(config.state_dir), config.store.key)
     await keep.heal(time.time_ns() // 1_000_000)
     stop = asyncio.Event()
     alarm = Alarm(keep.marker, stop, just_healed=keep.just_healed)
-    forgetting = key_file(config.state_dir)
     async with (
-        Database(keep.store, key_file=forgetting, on_damage=alarm.ring, key=keep.key) as database,
+        Database(keep.store, key_file=keep.key_file, on_damage=alarm.ring, key=keep.key) as database,
         AsyncExitStack() as stack,
     ):
         keep.marker.set()
@@ -223,7 +222,7 @@ async def _put_together(
         quarantine=quarantine,
     )
 
-    papers = Papers(config.state_dir, intents, quarantine)
+    papers = Papers(config.state_dir, intents, quarantine, keep)
     erasure = Erasure(
         state_dir=config.state_dir,
         vault=vault,
@@ -244,7 +243,7 @@ async def _put_together(
         numbers=numbers,
     )
     upkeep = Upkeep(config, vault, intake, papers)
-    caretaker = Caretaker(keep=keep, vault=vault, alarm=alarm, retention=config.retention)
+    caretaker = Caretaker(keep=keep, vault=vault, alarm=alarm)
     for listener in (reporter.wake, presence.changed, upkeep.changed, caretaker.changed):
         vault.on_change(listener)
     presence.document()

@@ -68,6 +68,7 @@ class Erasure:
 
     async def begin(self, mobile: int) -> Callable[[], Awaitable[Receipt]]:
         """Take somebody (E.164 digits) off everything that the store knows; what is returned does the rest."""
+        await self._without_copies()
         person = _Person(mobile, await self._erased(mobile))
         self._waiting.append(person)
 
@@ -78,6 +79,13 @@ class Erasure:
             return person.receipt
 
         return finish
+
+    async def _without_copies(self) -> None:
+        """A row that is gone and that a copy has looks like damage: the copies go first, and are swept up later too."""
+        try:
+            await self._papers.drop_copies()
+        except OSError as fault:
+            log.warning("erasure.postponed", error=str(fault))
 
     async def resume(self) -> None:
         """Do what an earlier run of this program did not come to: who was meant is not known any more."""

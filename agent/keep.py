@@ -1,5 +1,6 @@
 """The store with all that is kept beside it: its copies, what is left of damaged ones, and the mark that it is open."""
 
+import asyncio
 from pathlib import Path
 
 from agent.marker import Marker
@@ -13,7 +14,9 @@ from storage.wreckage import Wreckage
 class Keep:
     """What a state directory holds of the list, and how it came through the last end of the daemon."""
 
-    def __init__(self, state_dir: Path, key: bytes | None = None) -> None:
+    def __init__(self, state_dir: Path, key_file: Path | None = None, key: bytes | None = None) -> None:
+        self.key_file = key_file
+        """Of the hashes of forgotten people; None: beside the store."""
         self.key = key
         """Of the store; None where it is not encrypted."""
         self.store = state_dir / STORE
@@ -23,7 +26,7 @@ class Keep:
         self.unclean = self.marker.found
         """Whether the store was not closed when it was used last."""
         self.just_healed = False
-        self._healer = Healer(self.store, self.snapshots, self.wreckage, state_dir / RESTORED, self.key)
+        self._healer = Healer(self.store, self.snapshots, self.wreckage, state_dir / RESTORED, key_file, self.key)
         self._last = self._healer.last()
 
     async def heal(self, now: int) -> None:
@@ -32,6 +35,18 @@ class Keep:
         restored = await self._healer.heal(now, unclean=self.unclean, closely=alarmed)
         self.just_healed = alarmed or restored is not None
         self._last = self._healer.last()
+
+    async def drop_copies(self, before: int | None) -> None:
+        """Drop the copies of the store and what is left of damaged ones: all, or those of before a moment (epoch ms).
+
+        Of the copies the newest stays in the second case: it says what the store says. Raises OSError.
+        """
+        if before is None:
+            await self.snapshots.drop()
+            await asyncio.to_thread(self.wreckage.drop)
+        else:
+            await self.snapshots.age(before / 1000)
+            await asyncio.to_thread(self.wreckage.forget, before / 1000)
 
     def restored(self, epoch: str) -> RestoredDocument | None:
         """How the store of this epoch came to be, where it took the place of a damaged one."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.intents import Intent, Intents
+from agent.keep import Keep
 from agent.quarantine import Quarantine
 from agent.store_path import STORE
 
@@ -15,13 +16,14 @@ _COPIES: Final = f"{Path(STORE).stem}.v*.db"
 class Papers:
     """The intents of the last openings, messages that could not be used, and copies that migrations have left.
 
-    Whoever keeps further copies of the store has them made anew, or dropped, in `drop_copies`.
+    The copies that are there in case the store is damaged, and what is left of damaged ones, are the keep's.
     """
 
-    def __init__(self, state_dir: Path, intents: Intents, quarantine: Quarantine) -> None:
+    def __init__(self, state_dir: Path, intents: Intents, quarantine: Quarantine, keep: Keep) -> None:
         self._state_dir = state_dir
         self._intents = intents
         self._quarantine = quarantine
+        self._keep = keep
 
     async def intents(self) -> list[int]:
         """The numbers of the openings that are still noted; raises OSError."""
@@ -46,6 +48,7 @@ class Papers:
     async def drop_copies(self, before: int | None = None) -> None:
         """Drop the copies of the store, or those last written before that moment (epoch ms). Raises OSError."""
         await asyncio.to_thread(self._drop_copies, before)
+        await self._keep.drop_copies(before)
 
     def _drop_copies(self, before: int | None) -> None:
         for copy in self._state_dir.glob(_COPIES):

@@ -10,6 +10,7 @@ from protocol.codes import OneTimeCode
 from storage import codes
 from storage.database import Damaged, Reader, StorageFault
 from storage.grants import Listed, listed
+from storage.outbox import position
 from storage.snapshot import Snapshots
 
 log = structlog.get_logger()
@@ -41,9 +42,11 @@ class Rollcall:
                 raise
             log.warning("list.remembered", why=str(fault))
             return remembered
-        if found is not None or (remembered := self._remembered(device, mobile)) is None:
+        if found is not None:
             return found
-        if remembered.grant.status is None:
+        epoch = position(self._reader).epoch  # a copy of another life proves nothing
+        remembered = self._remembered(device, mobile, epoch)
+        if remembered is None or remembered.grant.status is None:
             return None
         # Whoever is removed leaves a row behind: one that is gone altogether was not taken away by anybody.
         self._ring(Damaged(f"a row of device {device} is gone"))
@@ -67,10 +70,14 @@ class Rollcall:
             log.error("list.unreadable", error=str(fault))  # noqa: TRY400 -- the disk's trouble, not ours
             return ask()
 
-    def _remembered(self, device: int, mobile: int) -> Listed | None:
+    def _remembered(self, device: int, mobile: int, epoch: str | None = None) -> Listed | None:
         if self._snapshots is None:
             return None
-        return self._snapshots.recall(lambda reader: listed(reader, device, mobile))
+
+        def ask(reader: Reader) -> Listed | None:
+            return listed(reader, device, mobile) if epoch in {None, position(reader).epoch} else None
+
+        return self._snapshots.recall(ask)
 
     def _ring(self, damage: Damaged) -> None:
         if self._alarm is not None:

@@ -32,6 +32,7 @@ from storage.database import (
     faults_of,
 )
 from storage.engine import Access
+from storage.hashing import KEY
 from storage.salvage import carry_over, rebuild
 from storage.snapshot import Snapshots
 from storage.wreckage import Wreckage
@@ -71,8 +72,15 @@ class Healer:
     """Keeps one store alive. `note` is where it is written down how the store was restored last."""
 
     def __init__(
-        self, store: Path, snapshots: Snapshots, wreckage: Wreckage, note: Path, key: bytes | None = None
+        self,
+        store: Path,
+        snapshots: Snapshots,
+        wreckage: Wreckage,
+        note: Path,
+        key_file: Path | None = None,
+        key: bytes | None = None,
     ) -> None:
+        self._key_file = key_file or store.with_name(KEY)
         self._store = store
         self._key = key
         self._snapshots = snapshots
@@ -204,14 +212,14 @@ class Healer:
             for old in dict.fromkeys((wreck, None)):
                 if await self._made(snapshot, old, epoch, lambda store, old: carry_over(store, old, now)):
                     return Source.SNAPSHOT
-        if wreck is not None:
-            saved = 0
+        saved = 0
 
-            async def rebuilt(store: Transaction, old: Reader | None) -> None:
-                nonlocal saved
-                saved = 0 if old is None else await rebuild(store, old, now)
+        async def rebuilt(store: Transaction, old: Reader | None) -> None:
+            nonlocal saved
+            saved = 0 if old is None else await rebuild(store, old, now, once=old_path == wreck)
 
-            if await self._made(None, wreck, epoch, rebuilt) and saved:
+        for old_path in (wreck, *self._snapshots.paths()):  # rows that have their seals, whatever is wrong beside them
+            if old_path is not None and await self._made(None, old_path, epoch, rebuilt) and saved:
                 return Source.SALVAGE
         await self._made(None, None, epoch, _nothing)
         return Source.NOTHING
@@ -232,12 +240,13 @@ class Healer:
 
         async def work(store: Transaction) -> None:
             await store.execute("INSERT OR IGNORE INTO store (store, epoch) VALUES (1, '')")
-            with nullcontext() if wreck is None else closing(Reader(wreck, key=self._key)) as old:
+            access = Access.FROZEN if wreck in self._snapshots.paths() else Access.READ
+            with nullcontext() if wreck is None else closing(Reader(wreck, access=access, key=self._key)) as old:
                 await fill(store, old)
             await store.execute("UPDATE store SET epoch = ?", (epoch,))
 
         try:
-            async with Database(self._fresh, key=self._key) as database:
+            async with Database(self._fresh, key_file=self._key_file, key=self._key) as database:
                 await database.transact(work)
                 await database.checkpoint(over=0)
             durable.sync(self._fresh)
@@ -251,7 +260,7 @@ class Healer:
         log.error("store.lost_commits", path=str(self._store), reason=reason)
         restored = Restored(secrets.token_hex(4), now, Source.ITSELF, reason)
         durable.put(self._note, orjson.dumps(asdict(restored)))
-        async with Database(self._store, key=self._key) as database:
+        async with Database(self._store, key_file=self._key_file, key=self._key) as database:
             await database.transact(lambda store: store.execute("UPDATE store SET epoch = ?", (restored.epoch,)))
         return restored
 

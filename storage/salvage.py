@@ -25,6 +25,7 @@ BATCH: Final = "salvaged"
 
 _SLICE: Final = 200
 _PEOPLE: Final = "SELECT device, mobile, status, name, permission, deadline FROM users"
+_FORGOTTEN: Final = "SELECT device, hash, signer, revision FROM forgotten"
 _PENDING: Final = "SELECT device, mobile FROM users WHERE status = 'Pending'"
 _CODES: Final = f"SELECT {seals.CODE}, seal FROM codes"
 _DEVICES: Final = "SELECT device, device_id, seal, revision, revised_by FROM devices"
@@ -41,16 +42,18 @@ async def carry_over(transaction: Transaction, wreck: Reader | None, now: int) -
     if wreck is None or _epoch(wreck) not in await transaction.fetch("SELECT epoch FROM store"):
         return
     await _bury(transaction, _graves(wreck), now)
+    await _forget(transaction, wreck)
     await _accept(transaction, wreck, now)
     await _save_codes(transaction, wreck)
     await _save_events(transaction, wreck)
 
 
-async def rebuild(transaction: Transaction, wreck: Reader, now: int) -> int:
+async def rebuild(transaction: Transaction, wreck: Reader, now: int, *, once: bool) -> int:
     """Fill an empty store with what can still be read; how many people are on its lists.
 
     The batches they came by are not sealed and so not believed: their people count as named by a batch older than any,
-    and everything older than the newest batch of a device as superseded. The cloud sees another digest.
+    and everything older than the newest batch of a device as superseded. The cloud sees another digest. `once`: it is
+    the latest there was, and knows what may be used once only.
     """
     signers = {
         number: (number, thumbprint)
@@ -70,9 +73,11 @@ async def rebuild(transaction: Transaction, wreck: Reader, now: int) -> int:
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         devices.values(),
     )
+    await _forget(transaction, wreck)
     users = _intact_users(wreck, devices)
     await _enlist(transaction, users, [str(row[1]) for row in devices.values()], now)
-    await _save_codes(transaction, wreck)
+    if once:
+        await _save_codes(transaction, wreck)
     await _save_events(transaction, wreck)
     return sum(user.status is not None for user in users)
 
@@ -97,6 +102,16 @@ async def _bury(transaction: Transaction, graves: Collection[tuple[int, int]], n
         dead = [tombstone(device, mobile, glance.origin, now) for mobile, glance in risen.items()]
         await userlist.put(transaction, dead, risen)
     await origins.save()
+
+
+async def _forget(transaction: Transaction, wreck: Reader) -> None:
+    """Who was forgotten stays forgotten: hashes that have rotted are nobody's."""
+    rows = {row for row in _rows(wreck, _FORGOTTEN, "device", "hash", "signer") if _are_numbers(row)}
+    await transaction.many("INSERT OR IGNORE INTO forgotten VALUES (?, ?, ?, ?)", sorted(rows))
+
+
+def _are_numbers(row: tuple[Any, ...]) -> bool:
+    return all(isinstance(each, int) for each in row)
 
 
 async def _accept(transaction: Transaction, wreck: Reader, now: int) -> None:

@@ -79,16 +79,17 @@ class Snapshots:
         log.info("snapshot.taken", path=str(path), bytes=path.stat().st_size)
         return path
 
-    async def renew(self) -> None:
-        """Keep the store as it is now, and nothing older: what it has forgotten is in no copy any more."""
-        async with self._turn:
-            await asyncio.to_thread(self._take)
-            self._keep(1)
-
     async def drop(self) -> None:
         """Keep none, for what is about to be forgotten."""
         async with self._turn:
             self._keep(0)
+
+    async def age(self, before: float) -> None:
+        """Keep none but the newest of before that moment (epoch seconds); raises OSError."""
+        async with self._turn:
+            for path in self.paths()[1:]:
+                if path.stat().st_mtime < before:
+                    self._remove(path)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -121,11 +122,13 @@ class Snapshots:
 
     def _keep(self, most: int) -> None:
         for path in self.paths()[most:]:
-            if (reader := self._open.pop(path, None)) is not None:
-                reader.close()
-            path.unlink(missing_ok=True)
-        if self._folder.exists():
-            durable.sync(self._folder)
+            self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        if (reader := self._open.pop(path, None)) is not None:
+            reader.close()
+        path.unlink(missing_ok=True)
+        durable.sync(self._folder)
 
 
 def _digest(path: Path) -> str:

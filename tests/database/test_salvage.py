@@ -156,6 +156,19 @@ async def test_without_a_copy_every_row_with_its_seal_is_saved_as_older_than_any
         assert newer.counts == {"added": 1}
 
 
+async def test_rotten_copy_is_better_than_nothing_but_for_codes(house: House) -> None:
+    [copy] = house.snapshots.paths()
+    copy.write_bytes(copy.read_bytes()[:-1] + b"?")
+    house.path.write_bytes(b"junk")
+    restored = await house.healer.heal(NOON, unclean=False)
+    assert restored is not None
+    assert restored.source is Source.SALVAGE
+    async with Store(house.path, DEVICES) as store:
+        assert store.unsound() == []
+        assert len(store.users()) == 602
+        assert codes.live(store.reader, PANEL) == []
+
+
 async def test_what_stands_in_its_place_is_a_store_of_somebody_else(house: House) -> None:
     """A whole store with right seals, but of another life: nothing of it is taken for news of ours."""
     other = House(house.path.parent / "other")

@@ -152,7 +152,7 @@ async def test_no_bit_of_the_store_that_flips_lets_anybody_in_or_keeps_anybody_o
                     noticed += believes_only(truth, reader)
                     quick += objects(rotten, "quick_check")
                     integrity += objects(rotten, "integrity_check")
-        assert noticed == changed > tried / 20
+        assert noticed == changed > tried / 50
     record_property("tried:bits flipped", tried)
     record_property("flips that change what a row says", changed)
     record_property("of them noticed by quick_check", quick)

@@ -195,7 +195,7 @@ async def test_where_nothing_is_left_it_says_so_loudly_and_asks_for_all_of_it(
         await inhabited(place)
         assert await place.agent.stop() == exits.OK
         for copy in (place.agent.state_dir / "snapshots").glob("*.db"):
-            rot(copy)
+            junk(copy)
         junk(place.agent.store)
 
         await place.agent.online(place.cloud)
@@ -251,6 +251,21 @@ async def test_whoever_was_removed_after_the_copy_stays_outside(mosquitto: Mosqu
         assert state["restored"]["from"] == "snapshot"
         assert await place.gate.ask(mobile(7)) == "revoked"
         assert device(state)["users"]["Active"] == len(RESIDENTS) - 2
+
+
+async def test_whoever_is_erased_is_not_taken_for_a_row_that_is_gone(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """The copies that had them go first, and a new one has everybody else."""
+    async with premises(tmp_path, mosquitto.port) as place:
+        await inhabited(place)
+        reply = await place.cloud.ask("erase", mobile=mobile(ASKS))
+        assert reply["outcome"] == "done"
+        assert await place.gate.ask(mobile(ASKS)) == "unknown_user"
+        assert await place.gate.ask(mobile(ASKS + 1)) == "actuate"
+        await until(lambda: copied_through(place, 2), what="a new copy")
+        [copy] = (place.agent.state_dir / "snapshots").glob("*.db")
+        assert f"Resident {ASKS}".encode() not in copy.read_bytes()
+        assert place.agent.running
+        assert place.agent.logged("store.damaged") == []
 
 
 def device(state: Document) -> Document:

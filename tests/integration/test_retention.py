@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from agent.config import load
+from agent.keep import Keep
 from agent.papers import Papers
 from agent.quarantine import Quarantine
 from agent.residue import holding, traces
@@ -40,7 +41,7 @@ async def house(tmp_path: Path) -> AsyncIterator[Gatehouse]:
 
 def upkeep(house: Gatehouse, days: int) -> Upkeep:
     (house.home / "agent.toml").write_text(f"{MINIMAL}\n[retention]\nevents_days = {days}\n")
-    papers = Papers(house.home, house.intents, Quarantine(house.home / "quarantine"))
+    papers = Papers(house.home, house.intents, Quarantine(house.home / "quarantine"), Keep(house.home))
     return Upkeep(load(house.home / "agent.toml"), house.vault, cast("Intake", SimpleNamespace()), papers)
 
 

@@ -13,7 +13,6 @@ from agent import alarm, caretaker
 from agent.alarm import Alarm
 from agent.caretaker import DAILY_S, LISTS_EVERY_S, Caretaker
 from agent.clock import Clock
-from agent.config import Retention
 from agent.keep import Keep
 from agent.vault import Vault
 from storage.database import Damaged
@@ -32,9 +31,7 @@ class House:
         self.stop = asyncio.Event()
         self.alarm = Alarm(self.keep.marker, self.stop, just_healed=healed)
         vault = Vault(store.database, store.reader, store.devices, Clock(trusted=True), Random(1))
-        self.caretaker = Caretaker(
-            keep=self.keep, vault=vault, alarm=self.alarm, retention=Retention(), monotonic=lambda: self.seconds
-        )
+        self.caretaker = Caretaker(keep=self.keep, vault=vault, alarm=self.alarm, monotonic=lambda: self.seconds)
         self._revision = 0
 
     async def hear(self, people: int = 3, **fields: object) -> None:
@@ -146,11 +143,22 @@ async def test_start_that_has_just_healed_does_not_leave_at_once(
         assert asyncio.get_running_loop().time() - started >= 0.19
 
 
-async def test_what_was_moved_aside_is_forgotten_with_the_events_of_its_days(house: House, tmp_path: Path) -> None:
+async def test_copies_and_wrecks_are_forgotten_with_the_events_of_their_days(house: House, tmp_path: Path) -> None:
+    await house.hear()
+    await house.copied(1)
+    house.seconds += LISTS_EVERY_S + 1
+    await house.hear(5)
+    await house.copied(2)
     wreck = tmp_path / "wreck.db"
     wreck.write_bytes(b"names")
     house.keep.wreckage.take(wreck, "damaged")
-    house.keep.wreckage.forget(before=0)
+    await house.keep.drop_copies(before=0)
     assert house.keep.wreckage.newest("wreck.db") is not None
-    house.keep.wreckage.forget(before=2e10)
+    assert len(house.keep.snapshots.paths()) == 2
+    await house.keep.drop_copies(before=20_000_000_000_000)
     assert list((tmp_path / "damaged").iterdir()) == []
+    [newest] = house.keep.snapshots.paths()
+    await house.keep.drop_copies(before=None)
+    assert not newest.exists()
+    house.caretaker.changed()
+    await house.copied(1)
