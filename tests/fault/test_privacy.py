@@ -20,7 +20,7 @@ from tests.counterparts.waiting import until
 
 RecordProperty = Callable[[str, object], None]
 
-STORE = ("gateway.db", "gateway.db-wal", "gateway.db-shm", "intents", "quarantine")
+STORE = ("gateway.db", "gateway.db-wal", "gateway.db-shm", "intents", "quarantine", "snapshots", "damaged")
 """Where people are meant to be; docs/OPERATIONS.md tells the operator so."""
 
 SAYS_NOTHING_OF_PEOPLE = ("state", "receipts")
