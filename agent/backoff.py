@@ -13,7 +13,9 @@ class Ending(Enum):
     """What the back-off has to know about how an attempt or a connection ended."""
 
     FAILED = auto()
-    """Refused, unreachable, cut, told to go: nothing that hints at a second client with our identity."""
+    """Refused, unreachable, silent: what befalls one gateway as easily as all of them."""
+    DISMISSED = auto()
+    """Ended by a broker that said so, or is gone: it did that to everybody, and may be about to restart."""
     HUNG_UP = auto()
     """Closed without a word by a broker that is still there: also the way to evict a client whose identity came again,
     the only one in MQTT 3.1.1, and in 5 that of Mosquitto 2.0."""
@@ -35,6 +37,8 @@ class Pace:
     """A board that has been up for less starts as a whole suburb does when its power returns."""
     duplicate_s: float = 300.0
     """The shortest wait while another client has our identity; the longest is twice that."""
+    crowd: bool = True
+    """There are other gateways on this broker, perhaps thousands: none are, on a broker of the board's own."""
 
 
 _HANG_UPS: Final = 4
@@ -47,15 +51,19 @@ class Backoff:
 
     pace: Pace = Pace()
     failures: int = 0
+    crowded: bool = False
+    """The broker itself ended a connection that was stable, so that perhaps everybody wants to come back now."""
     hang_ups: tuple[float, ...] = ()
-    """When short connections were closed without a word, lately, with no failure to connect in between."""
+    """When connections were closed without a word, lately, with no failure to connect in between; the end of a stable
+    one, which is followed by a longer wait, is put off by as much."""
     duplicate: bool = False
     """Another client has our identity, as far as is known."""
     yielding: bool = False
 
     def before_first(self, board_uptime_s: float, rng: Random) -> float:
         """Seconds to wait before the first attempt of all: none, unless the board itself has just booted."""
-        return rng.uniform(0, self.pace.cap_s) if board_uptime_s < self.pace.boot_s else 0.0
+        booted = board_uptime_s < self.pace.boot_s
+        return rng.uniform(0, self.pace.cap_s) if booted and self.pace.crowd else 0.0
 
     def after(self, ending: Ending, *, lasted_s: float, now: float) -> "Backoff":
         """The back-off after an attempt that failed (``lasted_s`` 0) or a connection that ended.
@@ -64,13 +72,16 @@ class Backoff:
         more than any failure; a second one, or four hang-ups within a minute, are a double to yield to.
         """
         suspected = self.suspects(lasted_s)
+        stable = lasted_s >= self.pace.stable_s
+        crowded = stable and self.pace.crowd and ending in {Ending.DISMISSED, Ending.HUNG_UP}
         recent = tuple(at for at in self.hang_ups if now - at < _HANG_UPS_WITHIN_S) if lasted_s else ()
-        if ending is Ending.HUNG_UP and 0 < lasted_s < self.pace.stable_s:
-            recent = (*recent, now)
+        if ending is Ending.HUNG_UP and lasted_s:
+            recent = (*recent, now + self.pace.cap_s / 2 if crowded else now)
         evicted_silently = ending is Ending.HUNG_UP and (suspected or len(recent) >= _HANG_UPS)
         return replace(
             self,
-            failures=1 if lasted_s >= self.pace.stable_s else self.failures + 1,
+            failures=1 if stable else self.failures + 1,
+            crowded=crowded or (self.crowded and (not lasted_s or ending is Ending.DISMISSED)),
             hang_ups=recent,
             duplicate=suspected or evicted_silently or ending is Ending.TAKEN_OVER,
             yielding=evicted_silently or (suspected and ending is Ending.TAKEN_OVER),
@@ -81,11 +92,16 @@ class Backoff:
         return self.duplicate and connected_s <= 2 * self.pace.duplicate_s
 
     def delay(self, rng: Random) -> float:
-        """Seconds to wait before the next attempt, drawn evenly from the whole range.
+        """Seconds to wait before the next attempt, drawn evenly from a range.
 
-        Full jitter as in M. Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+        Full jitter as in M. Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). Its ladder begins
+        low, for the one gateway with a line of its own in trouble; a crowd that lost its broker at the same instant is
+        spread over a minute from the start, and over the minute after the next while the broker stays away.
         """
         if self.yielding:
             return rng.uniform(self.pace.duplicate_s, 2 * self.pace.duplicate_s)
+        if self.crowded:
+            half_s = self.pace.cap_s / 2
+            return rng.uniform(0, half_s) if self.failures == 1 else rng.uniform(half_s, 2 * half_s)
         # A month without a broker must not end in an overflow, so the exponent is bounded too.
         return rng.uniform(0, min(self.pace.cap_s, self.pace.base_s * 2.0 ** min(self.failures - 1, 32)))
