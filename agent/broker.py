@@ -9,26 +9,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from agent.backoff import Ending
+from agent.certificates import Tls, UnusableError, day, read
 
 _PLAUSIBLE_YEAR: Final = 2025
 _LEAST_PACKET: Final = 128 << 10  # a part or a report of 96 KiB with room to spare
 _LEAST_WINDOW: Final = 4
 _TAKEN_OVER: Final = 0x8E
-
-
-class _TidySocket(ssl.SSLSocket):
-    """Closes itself when its handshake fails; paho leaves that to the garbage collector."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except OSError:
-            self.close()
-            raise
-
-
-class UnusableError(Exception):
-    """A file of the configuration cannot be used; the message names the key, the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +23,6 @@ class Failure:
 
     words: str
     ending: Ending = Ending.FAILED
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """TLS towards a broker. Without ``ca_file`` the system's authorities count."""
-
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    """May be None where ``cert_file`` holds the key too."""
-
-    def context(self) -> ssl.SSLContext:
-        """A client context from the files as they are now. Raises UnusableError."""
-        for key, file in (("ca_file", self.ca_file), ("cert_file", self.cert_file), ("key_file", self.key_file)):
-            if file is not None:
-                _read(key, file)  # ssl's own errors do not say which file
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-        except ssl.SSLError as error:
-            raise UnusableError(f"mqtt.ca_file: {self.ca_file} holds no PEM certificates") from error
-        if self.cert_file is not None:
-            try:
-                # An encrypted key would otherwise ask for its password at a terminal that nobody sits at.
-                context.load_cert_chain(self.cert_file, self.key_file, password="")
-            except ssl.SSLError as error:
-                files = self.cert_file if self.key_file is None else f"{self.cert_file} and {self.key_file}"
-                words = f"mqtt.cert_file, mqtt.key_file: {files} are not a PEM certificate and its unencrypted key"
-                raise UnusableError(words) from error
-        context.sslsocket_class = _TidySocket
-        return context
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +57,9 @@ class Address:
         if self.password_file is None:
             return None
         try:
-            return _read("password_file", self.password_file).decode().rstrip("\r\n")
+            return read("password_file", self.password_file).decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise UnusableError(f"mqtt.password_file: {self.password_file} is not UTF-8 text") from error
-
-
-def _read(key: str, file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise UnusableError(f"mqtt.{key}: {file}: {error.strerror}") from error
 
 
 def unreachable(address: Address, error: OSError | UnicodeError, year: int) -> Failure:
@@ -127,6 +76,8 @@ def _dialling(address: Address, error: OSError | UnicodeError, year: int) -> str
             return _distrust(address, error, year)
         case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "UNKNOWN_PROTOCOL" | "HTTP_REQUEST"):
             return f"{place} does not speak TLS: check mqtt.port (8883 is usual) and mqtt.tls"
+        case ssl.SSLError(reason=str(reason)) if said := _alert(address, reason):
+            return said
         case ssl.SSLEOFError() | ConnectionResetError() if address.tls:
             return f"{place} hung up instead of answering in TLS: check mqtt.port (8883 is usual) and mqtt.tls"
         case ssl.SSLError():
@@ -142,8 +93,8 @@ def _dialling(address: Address, error: OSError | UnicodeError, year: int) -> str
 
 
 # X509_V_ERR_… of OpenSSL's x509_vfy.h
-_NOT_YET_VALID, _EXPIRED = 9, 10
-_UNKNOWN_ISSUER: Final = frozenset({2, 18, 19, 20, 21})
+_NOT_YET_VALID, _EXPIRED, _OTHER_PURPOSE = 9, 10, 26
+_UNKNOWN_ISSUER: Final = frozenset({2, 7, 18, 19, 20, 21})  # 7: one that bears the name of ours, and is another
 _OTHER_NAME: Final = frozenset({62, 64})
 
 
@@ -158,7 +109,35 @@ def _distrust(address: Address, error: ssl.SSLCertVerificationError, year: int) 
         return f"{certificate} is signed by an authority that is not trusted here: check mqtt.ca_file"
     if code in _OTHER_NAME:
         return f"{certificate} is not for {address.host}: check mqtt.host"
+    if code == _OTHER_PURPOSE:
+        return f"{certificate} is not one of a server: check mqtt.host, and the certificate that the broker shows"
     return f"{certificate} is not accepted: {error.verify_message}"
+
+
+def _alert(address: Address, text: str) -> str | None:
+    """What an alert of TLS (RFC 8446, section 6.2) means, as OpenSSL names it in ``text``; None where it is another."""
+    said, place = text.upper().replace(" ", "_"), address.place
+    file = address.tls.cert_file if address.tls is not None else None
+    ours = "our certificate" if file is None else f"our certificate, mqtt.cert_file: {file}"
+    if "PROTOCOL_VERSION" in said or "UNSUPPORTED_PROTOCOL" in said:
+        return f"{place} speaks no TLS from 1.2 on: the broker has to be updated, or configured to"
+    if "CERTIFICATE_REQUIRED" in said:
+        return f"{place} wants a certificate of this gateway: set mqtt.cert_file and mqtt.key_file"
+    if "CERTIFICATE_REVOKED" in said:
+        return f"{place} says that somebody has revoked {ours}; have a new one issued, with a new key"
+    if "CERTIFICATE_EXPIRED" in said:
+        return f"{place} says that time has run out for {ours}; have it renewed"
+    if "UNKNOWN_CA" in said:
+        return f"{place} does not know the authority that issued {ours}; have one issued that the broker knows"
+    return None
+
+
+def outdated(address: Address, end: int | None, floor: int) -> Failure:
+    """A broker with a chain that ended at ``end``, or can't be read, while it is past ``floor`` (epoch ms)."""
+    certificate = f"the certificate of {address.place}"
+    if end is None:
+        return Failure(f"{certificate} cannot be judged without a clock: set the board's clock")
+    return Failure(f"{certificate} has expired: it ended on {day(end)}, and it is {day(floor)} or later")
 
 
 def refused(address: Address, code: int, name: str) -> Failure:
@@ -187,7 +166,7 @@ def dismissed(address: Address, code: int, name: str) -> Failure:
             "is this gateway_id in use twice?",
             Ending.TAKEN_OVER,
         )
-    return Failure(f"{address.place} ended the connection: {name}")
+    return Failure(f"{address.place} ended the connection: {name}", Ending.DISMISSED)
 
 
 def silent(address: Address, seconds: float) -> Failure:
@@ -209,7 +188,7 @@ def hung_up(address: Address, *, listening: bool) -> Failure:
     """A connection that the broker closed without a word, and whether it takes others meanwhile."""
     if listening:
         return Failure(f"{address.place} closed the connection", Ending.HUNG_UP)
-    return Failure(f"{address.place} closed the connection and is gone")
+    return Failure(f"{address.place} closed the connection and is gone", Ending.DISMISSED)
 
 
 def suspected(address: Address) -> str:
@@ -221,6 +200,8 @@ def unanswered(address: Address, *, silent: bool = False, detail: str | None = N
     """A CONNECT that got no answer, but silence or the end of the connection; ``detail`` is the socket's error."""
     if address.tls is not None and detail is not None:
         # A broker looks at our certificate only after we have finished our half of the handshake.
+        if said := _alert(address, detail):
+            return Failure(said)
         cure = "check mqtt.cert_file and mqtt.key_file"
         return Failure(f"{address.place} closed the connection after TLS was set up: {detail}; {cure}")
     guesses = []

@@ -25,7 +25,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent import broker, line
+from agent import broker, certificates, line
 from agent.broker import Address, Failure
 from agent.inbox import Delivery, Inbox
 
@@ -53,6 +53,7 @@ class LinkDown(Exception):
 class Connection:
     """A connection with ``subscriptions`` and a retained ``will``, a topic and its payload.
 
+    ``floor`` is a moment (epoch ms) certainly past, where the board's clock cannot judge certificates, else None.
     ``inbox`` is what came in, ``arrival`` is set when it grows. ``over`` has the reason once everything has ended.
     Methods belong to the event loop, except those marked as the thread's.
     """
@@ -65,15 +66,18 @@ class Connection:
         will: tuple[str, bytes],
         payload_limit: int,
         arrival: asyncio.Event,
+        floor: int | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[Failure] = self._loop.create_future()
         self.inbox = Inbox(subscriptions, payload_limit, self._acknowledge)
         self.session_present = False
+        self.chain_end: int | None = None
         self.window = WINDOW
         self._address = address
         self._subscriptions = subscriptions
         self._arrival = arrival
+        self._floor = floor
         self._answers: dict[int | None, asyncio.Future[list[int]]] = {}
         self._room = asyncio.Semaphore(WINDOW)
         self._heard_s = self._loop.time()
@@ -229,8 +233,10 @@ class Connection:
     def _live(self, client: paho.Client) -> None:
         try:
             self._dial(client)
-            self._converse(client)
-        except broker.UnusableError as error:
+            self._failure = self._distrust(client)
+            if self._failure is None:
+                self._converse(client)
+        except certificates.UnusableError as error:
             self._failure = Failure(str(error))
         except (OSError, UnicodeError) as error:
             self._failure = broker.unreachable(self._address, error, time.gmtime().tm_year)
@@ -253,7 +259,7 @@ class Connection:
         if address.username is not None:
             client.username_pw_set(address.username, address.password())
         if address.tls is not None:
-            client.tls_set_context(address.tls.context())
+            client.tls_set_context(address.tls.context(timed=self._floor is None))
         if address.protocol == "5":
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's, untyped
             properties.SessionExpiryInterval = address.session_expiry_s
@@ -263,6 +269,16 @@ class Connection:
         else:
             client.connect(address.host, address.port, address.keepalive_s)
         line.tune(cast("socket.socket", client.socket()))
+
+    def _distrust(self, client: paho.Client) -> Failure | None:
+        """What there is against the chain that the broker has shown; nothing of ours has been sent so far."""
+        sock = client.socket()
+        if not isinstance(sock, ssl.SSLSocket):
+            return None
+        self.chain_end = end = certificates.chain_end(sock)
+        if self._floor is not None and (end is None or end < self._floor):
+            return broker.outdated(self._address, end, self._floor)
+        return None
 
     def _converse(self, client: paho.Client) -> None:
         """Move bytes both ways until the connection ends."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import math
 import os
 import secrets
 import signal
@@ -19,6 +18,7 @@ import structlog
 from agent import exits, version
 from agent.alarm import Alarm
 from agent.answers import Answers
+from agent.backoff import Pace
 from agent.bench import FILE as BENCH
 from agent.bench import Bench
 from agent.caretaker import Caretaker
@@ -38,6 +38,7 @@ from agent.ownership import Occupied, owned
 from agent.papers import Papers
 from agent.presence import Presence
 from agent.quarantine import Quarantine
+from agent.renewal import Renewal
 from agent.reporter import Reporter
 from agent.resync import Resync
 from agent.rollcall import Rollcall
@@ -49,6 +50,7 @@ from agent.watchdog import Watchdog, period_s
 from protocol.codec import Limits
 from protocol.mobile import Numbers
 from protocol.topics import Topics
+from protocol.vocabulary import ClockState
 from storage.database import GLIMPSE_S, Database, Reader, SchemaFault, StorageFault, Transaction
 from storage.merge import Device
 from storage.replace import Guard
@@ -112,6 +114,7 @@ class _Parts:
     answers: Answers
     reporter: Reporter
     presence: Presence
+    renewal: Renewal
     upkeep: Upkeep
     caretaker: Caretaker
     house: Gatehouse
@@ -186,6 +189,8 @@ async def _put_together(
         rng=rng,
         changed=lambda: presence.changed(),  # noqa: PLW0108 -- presence tells of the drivers, and they wake it
     )
+    address = _address(config)
+    renewal = Renewal(address, clock, lambda: presence.changed())  # noqa: PLW0108 -- presence tells of it
     presence = Presence(
         gateway_id=config.gateway_id,
         session=secrets.token_hex(8),
@@ -198,18 +203,20 @@ async def _put_together(
         unsent=lambda: reporter.unsent(),  # noqa: PLW0108 -- the reporter needs the link, and the link this
         lost=lambda: house.recorder.lost,
         new_epoch=lambda: secrets.token_hex(4),
+        certificates=lambda: renewal.ends,
         topic=topics.state,
         note=config.state_dir / NOTE,
         restored=keep.restored,
     )
     link = Link(
-        _address(config),
+        address,
         subscriptions=(topics.invites, topics.commands, topics.state),
         will_topic=topics.state,
         will=presence.will,
         payload_limit=limits.part_bytes,
         rng=rng,
-        board_uptime_s=lambda: _uptime_s(config),
+        floor=lambda: _floor(clock),
+        pace=Pace(crowd=not is_loopback(config.mqtt.host)),
     )
     reporter = Reporter(config.gateway_id, topics, link, vault, presence.drained)
     quarantine = Quarantine(config.state_dir / "quarantine", config.store.key_file)
@@ -249,7 +256,9 @@ async def _put_together(
     presence.document()
     bench = Bench(config.state_dir / BENCH, house.drivers, house.gate.pulse)
     watchdog = Watchdog(period_s(), vault.answer, house.gate.rehearse)
-    return _Parts(clock, link, intake, answers, reporter, presence, upkeep, caretaker, house, bench, watchdog)
+    return _Parts(
+        clock, link, intake, answers, reporter, presence, renewal, upkeep, caretaker, house, bench, watchdog
+    )
 
 
 async def _enter(store: Transaction, epoch: str, config: Config) -> dict[str, int]:
@@ -289,6 +298,7 @@ async def _live(parts: _Parts, stop: asyncio.Event) -> None:
             presence=parts.presence.run(parts.link),
             will=parts.presence.listen(parts.link),
             note=parts.presence.keep_note(parts.link),
+            renewal=parts.renewal.run(parts.link),
         )
         notify("READY=1")
         await stop.wait()
@@ -321,9 +331,10 @@ def _abandon() -> None:
     os._exit(exits.IO)
 
 
-def _uptime_s(config: Config) -> float:
-    """How long the board has been up. A broker on the board itself has no crowd to spare: there it never counts."""
-    return math.inf if is_loopback(config.mqtt.host) else time.clock_gettime(time.CLOCK_BOOTTIME)
+def _floor(clock: Clock) -> int | None:
+    """What certificates are judged by while nobody knows whether the board's clock is right."""
+    moment = clock.moment()
+    return moment.earliest if moment.state is ClockState.UNKNOWN else None
 
 
 def _address(config: Config) -> Address:

@@ -14,7 +14,8 @@ from random import Random
 import structlog
 
 from agent.backoff import Backoff, Ending, Pace
-from agent.broker import Address, Failure, Tls, suspected
+from agent.broker import Address, Failure, suspected
+from agent.certificates import Tls
 from agent.connection import WINDOW, Connection, LinkDown
 from agent.inbox import Delivery
 
@@ -53,7 +54,8 @@ class Link:
     """The one link of a gateway to its broker.
 
     ``subscriptions`` are topics without wildcards. ``will`` gives the payload of each new connection's last will, which
-    is retained. Payloads above ``payload_limit`` bytes are not held (see Delivery).
+    is retained. Payloads above ``payload_limit`` bytes are not held (see Delivery). ``floor`` gives a moment (epoch ms)
+    certainly past, to judge certificates by, while the board's clock is not good enough for that; then None.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Link:
         will: Callable[[], bytes],
         payload_limit: int = 1 << 20,
         rng: Random,
+        floor: Callable[[], int | None] = lambda: None,
         board_uptime_s: Callable[[], float] = board_uptime_s,
         now_ms: Callable[[], int] = _now_ms,
         pace: Pace | None = None,
@@ -75,6 +78,7 @@ class Link:
         self._will = will
         self._payload_limit = payload_limit
         self._rng = rng
+        self._floor = floor
         self._board_uptime_s = board_uptime_s
         self._now_ms = now_ms
         self._backoff = Backoff(pace or Pace())
@@ -87,6 +91,8 @@ class Link:
         self._session_present = False
         self._attempts = 0
         self._last_error: str | None = None
+        self.chain_end: int | None = None
+        """When (epoch ms) the first certificate ends that the broker showed last; None where none is known."""
 
     @property
     def status(self) -> LinkStatus:
@@ -160,6 +166,7 @@ class Link:
             will=(self._will_topic, self._will()),
             payload_limit=self._payload_limit,
             arrival=self._arrival,
+            floor=self._floor(),
         )
         try:
             connection.start()
@@ -179,6 +186,7 @@ class Link:
         self._generation += 1
         self._attempts = 0
         self._session_present = connection.session_present
+        self.chain_end = connection.chain_end
         log.info(
             "link.connected",
             broker=self._address.place,

@@ -4,18 +4,29 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, Literal
 
 import structlog
 
+from agent.certificates import Ends
 from agent.config import Device
 from agent.drivers.driver import Driver
 from agent.link import Link, LinkDown
 from agent.vault import Vault
 from protocol.codec import Limits
 from protocol.digest import digest_text
-from protocol.state import DeviceDocument, PartLimits, RestoredDocument, Said, Span, StateDocument, said_in
+from protocol.state import (
+    Certificates,
+    DeviceDocument,
+    PartLimits,
+    RestoredDocument,
+    Said,
+    Span,
+    StateDocument,
+    said_in,
+)
 from protocol.vocabulary import Status
 from storage import events
 from storage.database import StorageFault, Transaction
@@ -52,6 +63,7 @@ class Presence:
         unsent: Callable[[], int],
         lost: Callable[[], int],
         new_epoch: Callable[[], str],
+        certificates: Callable[[], Ends],
         topic: str,
         note: Path,
         restored: Callable[[str], RestoredDocument | None] = lambda _: None,
@@ -67,6 +79,7 @@ class Presence:
         self._unsent = unsent
         self._lost = lost
         self._new_epoch = new_epoch
+        self._certificates = certificates
         self._topic = topic
         self._note = note
         self._restored = restored
@@ -119,7 +132,13 @@ class Presence:
         devices = [each.model_copy(update=self._hardware(each.device_id)) for each in self._last.devices]
         clock = self._vault.clock.state()
         return self._last.model_copy(
-            update={"online": online, "storage": self._storage(), "clock": clock, "devices": devices}
+            update={
+                "online": online,
+                "storage": self._storage(),
+                "clock": clock,
+                "certificates": Certificates(**asdict(self._certificates())),
+                "devices": devices,
+            }
         )
 
     def will(self) -> bytes:
@@ -179,6 +198,7 @@ class Presence:
             "attempts": status.attempts,
             "duplicateIdentity": status.duplicate_identity,
             "clock": self._vault.clock.state(),
+            "certificates": asdict(self._certificates()),
             "storage": self._vault.fault or "ok",
             "outbox": self._unsent(),
             "hardware": {device_id: self._hardware(device_id) for device_id in self._drivers},

@@ -30,6 +30,18 @@ class PartLimits(_Wire):
     max_part_items: int
 
 
+class Certificates(_Wire):
+    """Until when (epoch ms) what TLS with the broker rests on is valid; null where there is no such thing.
+
+    `client` is the gateway's own certificate. `authority` is the last of those in its `ca_file`: after it no broker is
+    trusted any more. `broker` is the first to end of the chain that the broker showed last.
+    """
+
+    client: int | None = None
+    authority: int | None = None
+    broker: int | None = None
+
+
 class DeviceDocument(_Wire):
     """One device and its list in numbers."""
 
@@ -73,6 +85,7 @@ class StateDocument(_Wire):
     version: str
     contract: int = CONTRACT
     clock: ClockState
+    certificates: Certificates = Certificates()
     storage: Literal["ok", "degraded"]
     limits: PartLimits
     outbox: int

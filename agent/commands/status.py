@@ -10,6 +10,7 @@ import click
 from agent import exits
 from agent.clock import wall_ms
 from agent.commands import config_option
+from agent.commands.certificates import certificate_facts, ends_in
 from agent.commands.clocks import in_words, lasting, seen
 from agent.commands.notes import clock_in, hardware_in, note_in
 from agent.commands.tables import Column, Fact, show_facts, show_line, show_rows, utf8_output
@@ -58,7 +59,7 @@ def command(path: Path, form: str) -> int:
         out.write(json.dumps(facts, indent=2) + "\n")
         out.flush()
     else:
-        _show(facts, wall_ms(), _clock_fact(config, note))
+        _show(config, facts, wall_ms(), _clock_fact(config, note))
     return exits.OK
 
 
@@ -79,6 +80,7 @@ def _facts(config: Config, reader: Reader, note: Mapping[str, Any] | None) -> di
         "broker": f"{config.mqtt.host}:{config.mqtt.port}",
         "lastError": note.get("lastError"),
         "duplicateIdentity": note.get("duplicateIdentity") is True,
+        "certificates": ends_in(config, note),
         "clock": note.get("clock"),
         "storage": note.get("storage"),
         "sqlite": engine.version(encrypted=config.store.key is not None),
@@ -111,11 +113,12 @@ def _facts(config: Config, reader: Reader, note: Mapping[str, Any] | None) -> di
     }
 
 
-def _show(facts: dict[str, Any], now: int, clock: Fact) -> None:
+def _show(config: Config, facts: dict[str, Any], now: int, clock: Fact) -> None:
     show_facts(
         [
             _gateway_fact(facts, now),
             _broker_fact(facts, now),
+            *certificate_facts(config, facts["certificates"], now),
             _storage_fact(facts, now),
             clock,
             _outbox_fact(facts),
@@ -152,6 +155,8 @@ def _broker_fact(facts: dict[str, Any], now: int) -> Fact:
     broker, since = facts["broker"], _since(facts["since"], now)
     if not facts["running"]:
         return Fact("broker", f"{broker}, not connected")
+    if facts["connected"] and facts["duplicateIdentity"]:
+        return Fact("broker", f"{broker}, connected{since}; another client uses this gateway's client id", "red")
     if facts["connected"]:
         return Fact("broker", f"{broker}, connected{since}", "green")
     why = "another client uses this gateway's client id" if facts["duplicateIdentity"] else facts["lastError"]

@@ -33,9 +33,8 @@ MINUTE = 60_000
 EVIL = "\x1b[31mhung up\x1b]0;pwned\x07\u202e\nagain"
 FIELDS = [
     *("gatewayId", "running", "startedAt", "version", "connected", "since", "broker", "lastError", "duplicateIdentity"),
-    *("clock", "storage", "sqlite", "restored", "signed", "keys", "epoch", "outbox", "reports", "events"),
-    *("eventsWaiting", "eventsLost"),
-    *("held", "devices"),
+    *("certificates", "clock", "storage", "sqlite", "restored", "signed", "keys", "epoch", "outbox", "reports"),
+    *("events", "eventsWaiting", "eventsLost", "held", "devices"),
 ]
 
 
@@ -189,6 +188,11 @@ async def test_status_says_why_there_is_no_link(mosquitto: Mosquitto, tmp_path: 
             "127.0.0.1:1883, not connected: �[31mhung up�]0;pwned� again",
         ),
         ({}, "broker", "127.0.0.1:1883, not connected"),
+        (
+            {"connected": True, "since": 3 * MINUTE, "duplicateIdentity": True},
+            "broker",
+            "127.0.0.1:1883, connected for 3 min; another client uses this gateway's client id",
+        ),
         ({"startedAt": 90 * 1440 * MINUTE, "version": "0.9"}, "gateway", "gw-1, running for 90 days, version 0.9"),
         ({"startedAt": -MINUTE, "version": "0.9"}, "gateway", "gw-1, running for 0 s, version 0.9"),
         ({}, "gateway", "gw-1, running"),

@@ -14,13 +14,14 @@ WILL = b'{"online": false}'
 QUICK = Pace(base_s=0.05, cap_s=0.2)
 
 
-def new_link(address: Address, *, pace: Pace = QUICK, uptime_s: float = 1e6) -> Link:
+def new_link(address: Address, *, pace: Pace = QUICK, uptime_s: float = 1e6, floor: int | None = None) -> Link:
     return Link(
         address,
         subscriptions=[INVITES, COMMANDS],
         will_topic=STATE,
         will=lambda: WILL,
         rng=Random(1),
+        floor=lambda: floor,
         board_uptime_s=lambda: uptime_s,
         pace=pace,
     )

@@ -25,6 +25,7 @@ class Mosquitto:
     - ``persistent``: sessions and queued messages survive, written on every change; see ``save()``.
     - ``users``: names and passwords; without them anyone may connect.
     - ``authority``: listens with TLS, and wants a client certificate signed by it where ``client_certificates``.
+      Another one may take its place before the next start.
     - ``settings``: further lines of mosquitto.conf(5), such as ``max_inflight_messages 4``.
 
     The methods block for some milliseconds; ``async with`` starts and stops it off the event loop.
@@ -46,7 +47,7 @@ class Mosquitto:
         self.port = 0
         self._persistent = persistent
         self._users = dict(users or {})
-        self._authority = authority
+        self.authority = authority
         self._client_certificates = client_certificates
         self._settings = list(settings)
         self._config = home / "mosquitto.conf"
@@ -69,7 +70,7 @@ class Mosquitto:
     @property
     def url(self) -> str:
         """The broker as the simulator's ``--broker`` takes it."""
-        return f"{'mqtts' if self._authority else 'mqtt'}://{self.host}:{self.port}"
+        return f"{'mqtts' if self.authority else 'mqtt'}://{self.host}:{self.port}"
 
     @property
     def running(self) -> bool:
@@ -130,10 +131,10 @@ class Mosquitto:
         if self._users:
             lines.append(f"password_file {self._password_file()}")
         lines.append(f"listener {port} {self.host}")
-        if self._authority:
-            server = self._authority.server(self.host, "localhost")
+        if self.authority:
+            server = self.authority.server(self.host, "localhost")
             lines += [
-                f"cafile {self._authority.ca_file}",
+                f"cafile {self.authority.ca_file}",
                 f"certfile {server.cert_file}",
                 f"keyfile {server.key_file}",
                 f"require_certificate {'true' if self._client_certificates else 'false'}",

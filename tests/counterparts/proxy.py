@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import math
 import socket
 import struct
+from collections.abc import Callable
 from typing import Self
 
 from tests.counterparts.ports import LOOPBACK
 
 _CHUNK = 65536
+_PACKET = 1400  # what a slow line takes at a time
+_UNDER_WAY = 64
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all
 
 
@@ -17,16 +21,32 @@ class Proxy:
 
     - ``cut()`` resets every connection, as a modem that lost its carrier; with ``refuse`` nobody gets in until mend().
     - ``freeze()`` forwards nothing any more and closes nothing: the half-open link. ``thaw()`` delivers what waited.
-    - ``delay_s`` holds back every chunk, both ways.
+    - ``delay_s`` is how long everything is on its way, ``rate`` how many bytes go in a second, each way.
+    - ``lasts`` says of every new connection after how many bytes to the client it is cut.
+
+    It counts what it has ``delivered`` to clients and ``taken`` from them, and keeps of each what it ``heard`` first.
     """
 
-    host = LOOPBACK
-
-    def __init__(self, port: int, *, delay_s: float = 0.0) -> None:
-        self.port = 0
+    def __init__(
+        self,
+        port: int,
+        *,
+        host: str = LOOPBACK,
+        listen: int = 0,
+        delay_s: float = 0.0,
+        rate: float = math.inf,
+        lasts: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        self.host = host
+        self.port = listen
         self.delay_s = delay_s
+        self.rate = rate
         self.accepted = 0
+        self.delivered = 0
+        self.taken = 0
+        self.heard: list[bytearray] = []
         self._target = port
+        self._lasts = lasts
         self._refusing = False
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -34,7 +54,7 @@ class Proxy:
         self._links: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._link, self.host, 0)
+        self._server = await asyncio.start_server(self._link, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -77,11 +97,27 @@ class Proxy:
             if self._refusing:
                 return
             self.accepted += 1
-            from_broker, to_broker = await asyncio.open_connection(self.host, self._target)
+            self.heard.append(heard := bytearray())
+            from_broker, to_broker = await asyncio.open_connection(LOOPBACK, self._target)
             ends.append(to_broker)
+            left = self._lasts()
+
+            def take(chunk: bytes) -> bytes:
+                self.taken += len(chunk)
+                heard.extend(chunk[: _CHUNK - len(heard)])
+                return chunk
+
+            def deliver(chunk: bytes) -> bytes:
+                nonlocal left
+                self.delivered += len(chunk) if len(chunk) < left else int(left)
+                left -= len(chunk)
+                if left <= 0:
+                    raise ConnectionResetError
+                return chunk
+
             async with asyncio.TaskGroup() as ways:
-                ways.create_task(self._forward(from_client, to_broker))
-                ways.create_task(self._forward(from_broker, to_client))
+                self._forward(ways, from_client, to_broker, take)
+                self._forward(ways, from_broker, to_client, deliver)
         except* (OSError, asyncio.CancelledError):
             pass  # a side that broke, a broker that is down, or a cut: both sides see a reset
         finally:
@@ -89,14 +125,36 @@ class Proxy:
             for end in ends:
                 await _reset(end)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while chunk := await reader.read(_CHUNK):
-            await asyncio.sleep(self.delay_s)
-            await self._flowing.wait()
-            writer.write(chunk)
-            await writer.drain()
-        await self._flowing.wait()
-        writer.close()
+    def _forward(
+        self,
+        ways: asyncio.TaskGroup,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        count: Callable[[bytes], bytes],
+    ) -> None:
+        """One way: a narrow place, and then a long road. What is on it when the connection is cut is lost."""
+        loop = asyncio.get_running_loop()
+        road: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_UNDER_WAY)
+
+        async def enter() -> None:
+            chunk = b"something"
+            while chunk:
+                chunk = await reader.read(_CHUNK if math.isinf(self.rate) else _PACKET)
+                await asyncio.sleep(len(chunk) / self.rate)
+                await road.put((loop.time() + self.delay_s, chunk))
+
+        async def leave() -> None:
+            chunk = b"something"
+            while chunk:
+                due_s, chunk = await road.get()
+                await asyncio.sleep(due_s - loop.time())
+                await self._flowing.wait()
+                writer.write(count(chunk))
+                await writer.drain()
+            writer.close()
+
+        ways.create_task(enter())
+        ways.create_task(leave())
 
 
 async def _reset(end: asyncio.StreamWriter) -> None:

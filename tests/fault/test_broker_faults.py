@@ -1,6 +1,7 @@
 """A broker that cannot be reached, or will not have us: the daemon keeps running, says why, and returns by itself."""
 
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,8 @@ class Careless(Authority):
 
     lapsed = True
 
-    def server(self, *names: str, expired: bool = False) -> Certificate:
-        return super().server(*names, expired=expired or self.lapsed)
+    def server(self, *names: str, expired: bool = False, until: datetime | None = None) -> Certificate:
+        return super().server(*names, expired=expired or self.lapsed, until=until)
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ async def test_expired_certificate_is_named_until_it_is_renewed(
         await until(lambda: agent.note()["connected"], within_s=WITHIN_S)
 
 
-async def test_expired_certificate_of_its_own_is_hinted_at_until_it_is_renewed(
+async def test_expired_certificate_of_its_own_is_named_until_it_is_renewed(
     mosquitto_installed: None, tmp_path: Path, authority: Authority
 ) -> None:
     old, new = authority.client("gw-1", expired=True), authority.client("gw-1")
@@ -112,7 +113,9 @@ async def test_expired_certificate_of_its_own_is_hinted_at_until_it_is_renewed(
         Mosquitto(tmp_path / "broker", authority=authority, client_certificates=True) as broker,
         Agent(tmp_path, broker.port, settings={"mqtt": {"tls": True, **own}}) as agent,
     ):
-        await complains(agent, "check mqtt.cert_file and mqtt.key_file")
+        await complains(
+            agent, f"time has run out for our certificate, mqtt.cert_file: {old.cert_file}; have it renewed"
+        )
         new.key_file.rename(old.key_file)
         new.cert_file.rename(old.cert_file)
         await until(lambda: agent.note()["connected"], within_s=WITHIN_S)

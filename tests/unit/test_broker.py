@@ -10,7 +10,8 @@ import pytest
 
 from agent import broker
 from agent.backoff import Ending
-from agent.broker import Address, Tls, UnusableError
+from agent.broker import Address
+from agent.certificates import Tls, UnusableError
 
 ADDRESS = Address("mqtt.example.net", 8883, "gw-1", username="gw-1", tls=Tls())
 
@@ -42,7 +43,10 @@ def tls_error(reason: str) -> ssl.SSLError:
         (distrust(19), "authority that is not trusted here: check mqtt.ca_file"),
         (distrust(23, "certificate revoked"), "is not accepted: certificate revoked"),
         (tls_error("WRONG_VERSION_NUMBER"), "does not speak TLS: check mqtt.port"),
-        (tls_error("TLSV1_ALERT_UNKNOWN_CA"), "check mqtt.ca_file, mqtt.cert_file and mqtt.key_file"),
+        (distrust(26, "unsuitable certificate purpose"), "is not one of a server: check mqtt.host"),
+        (tls_error("SSLV3_ALERT_HANDSHAKE_FAILURE"), "check mqtt.ca_file, mqtt.cert_file and mqtt.key_file"),
+        (tls_error("UNSUPPORTED_PROTOCOL"), "speaks no TLS from 1.2 on: the broker has to be updated"),
+        (tls_error("TLSV1_ALERT_PROTOCOL_VERSION"), "speaks no TLS from 1.2 on: the broker has to be updated"),
         (ssl.SSLEOFError(8, "EOF"), "hung up instead of answering in TLS"),
         (ConnectionResetError(), "hung up instead of answering in TLS"),
     ],
@@ -52,6 +56,35 @@ def test_dialling_error_is_said_with_its_cure(error: OSError | UnicodeError, wor
 
     assert words in said
     assert "clock" not in said
+
+
+@pytest.mark.parametrize(
+    ("alert", "words"),
+    [
+        ("tlsv13 alert certificate required", "wants a certificate of this gateway: set mqtt.cert_file"),
+        (
+            "sslv3 alert certificate revoked",
+            "somebody has revoked our certificate, mqtt.cert_file: gw-1.pem; have a new",
+        ),
+        ("sslv3 alert certificate expired", "time has run out for our certificate, mqtt.cert_file: gw-1.pem; have it"),
+        ("tlsv1 alert unknown ca", "does not know the authority that issued our certificate, mqtt.cert_file: gw-1.pem"),
+        ("sslv3 alert bad certificate", "mqtt.cert_file and mqtt.key_file"),
+    ],
+)
+def test_alert_is_said_with_its_cure_before_and_after_the_end_of_the_handshake(alert: str, words: str) -> None:
+    """TLS 1.3 is set up on our side before a broker has looked at our certificate, TLS 1.2 is not."""
+    address = replace(ADDRESS, tls=Tls(cert_file=Path("gw-1.pem")))
+    reason = alert.upper().replace(" ", "_")
+
+    assert words in broker.unanswered(address, detail=f"[SSL: {reason}] {alert} (_ssl.c:2580)").words
+    assert words in broker.unreachable(address, tls_error(reason), 2026).words
+
+
+def test_broker_is_refused_with_the_days_that_rule_it_out() -> None:
+    said = broker.outdated(ADDRESS, 1_764_547_200_000, 1_767_225_600_000).words
+
+    assert said.endswith("has expired: it ended on 2025-12-01, and it is 2026-01-01 or later")
+    assert "cannot be judged without a clock" in broker.outdated(ADDRESS, None, 1_767_225_600_000).words
 
 
 @pytest.mark.parametrize("code", [9, 10])
@@ -91,10 +124,11 @@ def test_hanging_up_without_an_answer_names_what_it_may_be() -> None:
 
 def test_only_a_broker_that_is_still_there_can_have_made_way_for_another_client() -> None:
     assert broker.hung_up(ADDRESS, listening=True).ending is Ending.HUNG_UP
-    assert broker.hung_up(ADDRESS, listening=False).ending is Ending.FAILED
+    assert broker.hung_up(ADDRESS, listening=False).ending is Ending.DISMISSED
     assert broker.unanswered(ADDRESS).ending is Ending.FAILED
     assert broker.dismissed(ADDRESS, 0x8E, "Session taken over").ending is Ending.TAKEN_OVER
-    assert broker.dismissed(ADDRESS, 0x8B, "Server shutting down").ending is Ending.FAILED
+    assert broker.dismissed(ADDRESS, 0x8B, "Server shutting down").ending is Ending.DISMISSED
+    assert broker.broke(ADDRESS, "[Errno 104] Connection reset by peer").ending is Ending.FAILED
 
 
 @pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from agent.certificates import Ends
 from agent.clock import Clock
 from agent.config import load
 from agent.inbox import Delivery, Inbox
@@ -17,6 +18,7 @@ from agent.link import LinkDown, LinkStatus
 from agent.presence import AT_MOST_EVERY_S, Presence
 from agent.vault import Vault
 from protocol.codec import Limits
+from protocol.state import Certificates
 from protocol.vocabulary import Position
 from storage import events
 from tests.configurations import MINIMAL
@@ -86,6 +88,7 @@ class Gate:
         clock = Clock(trusted=True)
         self.vault = Vault(store.database, store.reader, store.devices, clock, Random(1))
         self.motor, self.lost = Motor(connected=False), 0
+        self.certificates = Ends()
         devices = load(home / "agent.toml").devices
         self.presence = Presence(
             gateway_id="gw-1",
@@ -99,6 +102,7 @@ class Gate:
             unsent=lambda: self.unsent,
             lost=lambda: self.lost,
             new_epoch=lambda: "fresh",
+            certificates=lambda: self.certificates,
             topic=TOPIC,
             note=self.note,
         )
@@ -243,6 +247,15 @@ async def test_hardware_is_told_as_it_is_now(gate: Gate) -> None:
     assert gate.noted()["hardware"] == {GATE: {"connected": True, "position": "Open"}}
 
 
+async def test_ends_of_certificates_are_told_as_they_are_now(gate: Gate) -> None:
+    assert gate.presence.document().certificates == Certificates()
+    gate.certificates = Ends(client=NOW + 1, broker=NOW + 2)
+    document = json.loads(gate.presence.will())
+    assert document["certificates"] == {"client": NOW + 1, "authority": None, "broker": NOW + 2}
+    gate.presence.write_note(gate.link)
+    assert gate.noted()["certificates"] == document["certificates"]
+
+
 async def test_lost_events_are_counted(gate: Gate) -> None:
     await gate.store.database.transact(lambda transaction: events.count_lost(transaction, 3))
     gate.lost = 2
@@ -266,6 +279,7 @@ async def test_note_is_written_when_it_has_changed_and_the_card_left_alone_other
         "attempts": 0,
         "duplicateIdentity": False,
         "clock": "synced",
+        "certificates": {"client": None, "authority": None, "broker": None},
         "storage": "ok",
         "outbox": 0,
         "hardware": {GATE: {"connected": False, "position": None}},
