@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import ssl
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -64,7 +65,9 @@ class Cloud:
     fails the test at the end, whichever it is.
     """
 
-    def __init__(self, port: int, *, prefix: str = "fluss/v1") -> None:
+    def __init__(
+        self, port: int, *, host: str = LOOPBACK, tls: ssl.SSLContext | None = None, prefix: str = "fluss/v1"
+    ) -> None:
         self.heard: list[Message] = []
         """Everything, in the order it came, repeats as well."""
         self.reports: dict[tuple[str, int], Message] = {}
@@ -76,6 +79,8 @@ class Cloud:
         self.signs: Signs = lambda payload: payload
         """Makes signed messages of those it is told to publish, but for what is bytes already."""
         self.port = port
+        self._host = host
+        self._tls = tls
         self._name = f"cloud-{secrets.token_hex(8)}"
         self._base = f"{prefix}/{GATEWAY}"
         self._client: aiomqtt.Client | None = None
@@ -242,7 +247,9 @@ class Cloud:
     async def _listen(self) -> None:
         while True:
             with suppress(aiomqtt.MqttError):
-                async with aiomqtt.Client(LOOPBACK, self.port, identifier=self._name, clean_session=False) as client:
+                async with aiomqtt.Client(
+                    self._host, self.port, identifier=self._name, clean_session=False, tls_context=self._tls
+                ) as client:
                     await client.subscribe([(f"{self._base}/{leaf}", 1) for leaf in HEARD])
                     self._client = client
                     self._connected.set()

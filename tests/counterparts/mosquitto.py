@@ -118,6 +118,7 @@ class Mosquitto:
         self.start()
 
     def _configure(self, port: int) -> None:
+        """Write its mosquitto.conf."""
         lines = [*self._settings, f"allow_anonymous {'false' if self._users else 'true'}", "log_type all"]
         if os.geteuid() == 0:
             lines.append("user root")  # it would become `mosquitto`, who may not read a test's private folder
