@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from tests.configurations import edited
 from tests.counterparts.authority import Certificate
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.ports import LOOPBACK
@@ -62,7 +63,7 @@ class Office:
 class ShippedBroker(Mosquitto):
     """Mosquitto with fluss.conf in its conf.d and Debian's own lines above it; only places are changed.
 
-    ``settings`` are lines of fluss.conf with other values.
+    ``settings`` are further lines for its listener.
     """
 
     host = HOST
@@ -70,18 +71,15 @@ class ShippedBroker(Mosquitto):
     def __init__(self, home: Path, office: Office, *, settings: Iterable[str] = ()) -> None:
         super().__init__(home)
         self._office = office
-        self._instead = {line.split()[0]: line for line in settings}
+        self._further = list(settings)
 
     @property
     def url(self) -> str:
         return f"mqtts://{self.host}:{self.port}"
 
     def _configure(self, port: int) -> None:
-        lines = (SHIPPED / "fluss.conf").read_text().splitlines()
-        for name, line in {**self._instead, "listener": f"listener {port} {LOOPBACK}"}.items():
-            [place] = [number for number, each in enumerate(lines) if each.split()[:1] == [name]]
-            lines[place] = line
-        ours = "\n".join([*lines, ""]).replace(f"{_PATHS}fluss.acl", str(SHIPPED / "fluss.acl"))
+        ours = edited((SHIPPED / "fluss.conf").read_text(), "\nlistener 8883\n", f"\nlistener {port} {LOOPBACK}\n")
+        ours = "\n".join([edited(ours, f"{_PATHS}fluss.acl", str(SHIPPED / "fluss.acl")), *self._further, ""])
         (self.home / "conf.d").mkdir(exist_ok=True)
         (self.home / "conf.d" / "fluss.conf").write_text(ours.replace(_PATHS, f"{self._office.home}/"))
         user = ["user root"] if os.geteuid() == 0 else []  # as in Mosquitto

@@ -262,14 +262,16 @@ async def test_gateway_with_the_shipped_configuration_serves_its_cloud(
         await until(lambda: None not in cloud.state["certificates"].values(), what="all three ends told")
 
 
-async def test_broker_speaks_no_tls_before_1_2(broker: ShippedBroker, office: Office) -> None:
+async def test_broker_speaks_no_tls_before_1_2(mosquitto_installed: None, office: Office, tmp_path: Path) -> None:
+    """Also where the machine's OpenSSL would."""
     context = office.context("gw-1")
     context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # that it is old is the point
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        await asyncio.open_connection(HOST, broker.port, ssl=context)
+    async with ShippedBroker(tmp_path / "broker", office, settings=["ciphers ALL:@SECLEVEL=0"]) as broker:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.open_connection(HOST, broker.port, ssl=context)
 
 
 async def refused(address: Address, words: str) -> None:
