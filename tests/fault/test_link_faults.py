@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,10 @@ from tests.counterparts.waiting import until
 BOTH = pytest.mark.parametrize("version", ["5", "3.1.1"])
 
 
-async def test_half_open_link_is_noticed(mosquitto: Mosquitto) -> None:
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "with messages under way"])
+async def test_half_open_link_is_noticed(
+    mosquitto: Mosquitto, busy: bool, record_property: Callable[[str, object], None]
+) -> None:
     """As soon as a ping has no answer; paho alone waits for twice the keep-alive, here eight seconds."""
     loop = asyncio.get_running_loop()
     async with Proxy(mosquitto.port) as proxy:
@@ -29,13 +33,16 @@ async def test_half_open_link_is_noticed(mosquitto: Mosquitto) -> None:
             await link.connected()
             proxy.freeze()
             frozen = loop.time()
+            sending = [asyncio.create_task(link.publish(STATE, b"%d" % number)) for number in range(20 * busy)]
             await until(lambda: not link.status.connected)
             assert 4 < loop.time() - frozen < 7
             assert "has been silent for 5 s: the connection is dead" in await error_of(link)
+            assert {type(each) for each in await asyncio.gather(*sending, return_exceptions=True)} <= {LinkDown}
 
             proxy.thaw()
             async with asyncio.timeout(10):
                 await link.connected(after=1)
+    record_property("tried:half-open links", 1)
 
 
 async def test_idle_link_is_not_taken_for_dead(mosquitto: Mosquitto) -> None:
