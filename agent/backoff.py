@@ -41,6 +41,7 @@ class Pace:
     """There are other gateways on this broker, perhaps thousands: none are, on a broker of the board's own."""
 
 
+_BAD_LINE: Final = 4
 _HANG_UPS: Final = 4
 _HANG_UPS_WITHIN_S: Final = 60.0
 
@@ -69,10 +70,12 @@ class Backoff:
         """The back-off after an attempt that failed (``lasted_s`` 0) or a connection that ended.
 
         ``now`` is any monotonic clock, in seconds. The first take-over may be a mistake put right at once and costs no
-        more than any failure; a second one, or four hang-ups within a minute, are a double to yield to.
+        more than any failure; a second one, or four hang-ups within a minute, are a double to yield to. A line that
+        breaks and carries a little each time is waited for some seconds, however often.
         """
         suspected = self.suspects(lasted_s)
         stable = lasted_s >= self.pace.stable_s
+        carried = ending is Ending.FAILED and lasted_s >= self.pace.base_s
         crowded = stable and self.pace.crowd and ending in {Ending.DISMISSED, Ending.HUNG_UP}
         recent = tuple(at for at in self.hang_ups if now - at < _HANG_UPS_WITHIN_S) if lasted_s else ()
         if ending is Ending.HUNG_UP and lasted_s:
@@ -80,7 +83,7 @@ class Backoff:
         evicted_silently = ending is Ending.HUNG_UP and (suspected or len(recent) >= _HANG_UPS)
         return replace(
             self,
-            failures=1 if stable else self.failures + 1,
+            failures=1 if stable else self.failures + (-1 if carried and self.failures >= _BAD_LINE else 1),
             crowded=crowded or (self.crowded and (not lasted_s or ending is Ending.DISMISSED)),
             hang_ups=recent,
             duplicate=suspected or evicted_silently or ending is Ending.TAKEN_OVER,

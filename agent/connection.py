@@ -28,12 +28,16 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent import broker, certificates, line
 from agent.broker import Address, Failure
 from agent.inbox import Delivery, Inbox
+from agent.room import Room
 
 if TYPE_CHECKING:
     import socket
 
 WINDOW: Final = 16
 """Messages on their way to the broker at once; fewer where it takes fewer."""
+
+WINDOW_BYTES: Final = 32 << 10
+"""And so many bytes: on a slow line our acknowledgements queue behind them, and when it breaks all is sent again."""
 
 _HELD_BYTES: Final = 32 << 20  # waiting to be taken; above it nothing more is read, looked at again every tick
 _TICK_S: Final = 1.0
@@ -79,7 +83,7 @@ class Connection:
         self._arrival = arrival
         self._floor = floor
         self._answers: dict[int | None, asyncio.Future[list[int]]] = {}
-        self._room = asyncio.Semaphore(WINDOW)
+        self._room = Room(WINDOW, WINDOW_BYTES)
         self._heard_s = self._loop.time()
         self._cut: Failure | None = None
         # Written by the thread alone, as is what it notes for its own use:
@@ -122,10 +126,16 @@ class Connection:
         """Begin to connect."""
         threading.Thread(target=self._live, args=(self._client,), name="mqtt", daemon=True).start()
 
-    async def establish(self) -> None:
-        """Return once the broker has accepted us and our subscriptions. Raises LinkDown."""
+    async def accepted(self) -> None:
+        """Return once the broker has let us in. Raises LinkDown."""
         await self._answer_to("our connection", _CONNACK, _ESTABLISH_S)
-        granted = await self._answer_to("our subscriptions", self._subscribe(), _ESTABLISH_S)
+
+    async def subscribe(self) -> None:
+        """Return once it has granted our subscriptions. Raises LinkDown.
+
+        Where it still had our session, what waited there comes first, which on a slow line takes minutes.
+        """
+        granted = await self._answer_to("our subscriptions", self._ask_for_topics(), _ESTABLISH_S)
         denied = [topic for topic, qos in zip(self._subscriptions, granted, strict=False) if qos != 1]
         if denied:
             raise self.cut(
@@ -133,7 +143,7 @@ class Connection:
                 "check what the broker allows this gateway"
             )
 
-    def _subscribe(self) -> int | None:
+    def _ask_for_topics(self) -> int | None:
         client = self._alive()
         if self._address.protocol == "5":
             # What is retained comes with a new subscription only: an old message need not come again every time.
@@ -146,7 +156,7 @@ class Connection:
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool, timeout_s: float) -> None:
         """As Link.publish."""
-        async with self._room:
+        async with self._room.taken(len(payload)):
             info = self._alive().publish(topic, payload, qos=1, retain=retain)
             self._bell.ring()
             [code] = await self._answer_to("a message", info.mid, timeout_s)
@@ -204,7 +214,7 @@ class Connection:
     def _opened(self, session_present: bool, limits: dict[str, int]) -> None:
         self.session_present = session_present
         self.window = min(WINDOW, limits.get("ReceiveMaximum", WINDOW))
-        self._room = asyncio.Semaphore(self.window)
+        self._room = Room(self.window, WINDOW_BYTES)
         if found := broker.shortcomings(self._address, limits):
             log.warning("broker.limited", broker=self._address.place, shortcomings=found)
         self._answer(_CONNACK, [])

@@ -171,8 +171,13 @@ class Link:
         try:
             connection.start()
             with suppress(LinkDown):  # the reason comes from `over`
-                await connection.establish()
-                await self._rise(connection)
+                await connection.accepted()
+                if connection.session_present:
+                    await self._rise(connection)
+                    await connection.subscribe()
+                else:
+                    await connection.subscribe()
+                    await self._rise(connection)
             # Without a limit: dialling has those of the resolver, TCP and TLS, and what follows those of the link.
             await asyncio.wait([connection.over])
             return connection.over.result(), self._up_s()

@@ -46,7 +46,7 @@ class Proxy:
         self.taken = 0
         self.heard: list[bytearray] = []
         self._target = port
-        self._lasts = lasts
+        self.lasts = lasts
         self._refusing = False
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -100,7 +100,7 @@ class Proxy:
             self.heard.append(heard := bytearray())
             from_broker, to_broker = await asyncio.open_connection(LOOPBACK, self._target)
             ends.append(to_broker)
-            left = self._lasts()
+            left = self.lasts()
 
             def take(chunk: bytes) -> bytes:
                 self.taken += len(chunk)

@@ -46,7 +46,7 @@ def test_delay_never_exceeds_the_cap(failures: int, seed: int) -> None:
 
 @pytest.mark.parametrize(("lasted_s", "failures"), [(0, 8), (59.9, 8), (60, 1)])
 def test_connection_starts_the_backoff_over_only_after_a_minute(lasted_s: float, failures: int) -> None:
-    assert after_failures(7).after(Ending.FAILED, lasted_s=lasted_s, now=0).failures == failures
+    assert after_failures(7).after(Ending.HUNG_UP, lasted_s=lasted_s, now=0).failures == failures
 
 
 def test_first_attempt_waits_only_on_a_board_that_has_just_booted() -> None:
@@ -191,6 +191,22 @@ def test_duplicate_identity_is_not_fought_over(
         assert all(b - a >= 300 for a, b in pairwise(later))
         assert any(each.duplicate for each in ends[: 1 if rude else 2])
     record_property("tried:fights with a double", 50)
+
+
+def test_line_that_breaks_again_and_again_is_waited_for_some_seconds_each_time() -> None:
+    """A mobile line at its worst: the list still comes through. A broker that ends connections is asked ever less."""
+    rng, waited = Random(1), []
+    line = broker = silent = Backoff()
+    for at in range(2000):
+        line = line.after(Ending.FAILED, lasted_s=rng.expovariate(1 / 6), now=at)
+        waited.append(line.delay(rng))
+    for at in range(9):
+        broker = broker.after(Ending.DISMISSED, lasted_s=5, now=at * 100)
+        silent = silent.after(Ending.FAILED, lasted_s=0.1, now=at * 100)
+
+    assert 1 < sum(waited) / len(waited) < 6
+    assert max(delays(broker)) > 100
+    assert max(delays(silent)) > 100
 
 
 def test_single_take_over_costs_no_more_than_any_failure() -> None:
