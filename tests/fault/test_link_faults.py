@@ -176,6 +176,32 @@ async def test_flood_is_left_in_the_network_and_lost_nothing_of(version: Version
 
 
 @BOTH
+async def test_session_that_is_still_there_is_used_before_its_subscriptions_are_confirmed(version: Version) -> None:
+    """What waited at the broker comes first, and on a slow line that takes minutes. A denial still ends it."""
+    denied, reported = asyncio.Event(), asyncio.Event()
+
+    async def hold_back(peer: Peer) -> None:
+        await peer.read()
+        peer.send(0x20, bytes([1, 0]) + peer.properties)
+        _, subscribe = await peer.read()
+        peer.send(0x32, peer.publication(1, b"part"))
+        _, publish = await peer.read()
+        peer.send(0x40, packet_id(publish))
+        await denied.wait()
+        peer.send(0x90, subscribe[:2] + peer.properties + (b"\x87" if version == "5" else b"\x80"))
+        reported.set()
+        await for_ever(peer)
+
+    async with scripted(hold_back, version) as address, running(new_link(address)) as link:
+        [delivery] = await link.receive(INVITES, 10, 1 << 20)
+        await link.publish(STATE, b"{}", timeout_s=5)
+        assert (delivery.payload, link.status.session_present) == (b"part", True)
+        denied.set()
+        await reported.wait()
+        assert "does not let 'gw-1' subscribe" in await error_of(link)
+
+
+@BOTH
 async def test_topic_that_is_no_text_is_acknowledged_and_ignored(version: Version) -> None:
     acknowledged: list[bytes] = []
 
