@@ -256,9 +256,7 @@ async def _put_together(
     presence.document()
     bench = Bench(config.state_dir / BENCH, house.drivers, house.gate.pulse)
     watchdog = Watchdog(period_s(), vault.answer, house.gate.rehearse)
-    return _Parts(
-        clock, link, intake, answers, reporter, presence, renewal, upkeep, caretaker, house, bench, watchdog
-    )
+    return _Parts(clock, link, intake, answers, reporter, presence, renewal, upkeep, caretaker, house, bench, watchdog)
 
 
 async def _enter(store: Transaction, epoch: str, config: Config) -> dict[str, int]:
