@@ -1,4 +1,7 @@
-"""Write docs/asyncapi.json and the tables of docs/PROTOCOL.md from the models in protocol/; `--check` only compares."""
+"""Write docs/asyncapi.json and the tables of docs/PROTOCOL.md from the models in protocol/, and docs/RELIABILITY.md.
+
+`--check` only compares.
+"""
 
 import json
 import sys
@@ -9,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from docs.reliability.render import rendered
 from protocol import CONTRACT, hardware, vocabulary
 from protocol.commands import CommandMessage, ReplyMessage
 from protocol.events import EventMessage
@@ -206,6 +210,7 @@ def documents() -> dict[Path, str]:
     return {
         DOCS / "asyncapi.json": json.dumps(asyncapi(), indent=2, ensure_ascii=False) + "\n",
         DOCS / "PROTOCOL.md": protocol + tables(),
+        DOCS / "RELIABILITY.md": rendered(),
     }
 
 
