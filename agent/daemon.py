@@ -3,14 +3,11 @@
 import asyncio
 import gc
 import os
-import secrets
 import signal
 import sys
-import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
-from random import Random, SystemRandom
 from typing import Final
 
 import structlog
@@ -22,7 +19,7 @@ from agent.backoff import Pace
 from agent.bench import FILE as BENCH
 from agent.bench import Bench
 from agent.caretaker import Caretaker
-from agent.clock import Clock, timekeeper
+from agent.clock import Clock
 from agent.codebook import Codebook
 from agent.config import Config
 from agent.config_values import is_loopback
@@ -44,6 +41,7 @@ from agent.resync import Resync
 from agent.rollcall import Rollcall
 from agent.store_path import INTENTS, NOTE, OPEN, key_file
 from agent.supervisor import notify
+from agent.surroundings import Surroundings
 from agent.upkeep import Upkeep
 from agent.vault import Vault
 from agent.watchdog import Watchdog, period_s
@@ -90,7 +88,7 @@ def run(config: Config) -> int:
 
 def _served(config: Config) -> int:
     try:
-        return asyncio.run(_serve(config))
+        return asyncio.run(_until_told(config))
     except Exception as bug:
         if not _is_trouble(bug):  # it may be the store's: the next start looks more closely
             Marker(config.state_dir / OPEN).set_damaged("the daemon failed while it was open")
@@ -122,14 +120,40 @@ class _Parts:
     watchdog: Watchdog
 
 
-async def _serve(config: Config) -> int:
-    """An exit code: a store that was found to be damaged is healed by the next start."""
-    keep = Keep(config.state_dir, key_file(config.state_dir), config.store.key)
-    await keep.heal(time.time_ns() // 1_000_000)
+async def _until_told(config: Config) -> int:
     stop = asyncio.Event()
+
+    def ready() -> None:
+        _settle_memory()
+        _leave_on_signals(stop)
+        notify("READY=1")
+
+    def leaving() -> None:
+        notify("STOPPING=1")
+        asyncio.get_running_loop().call_later(LEAVE_S, _abandon)
+
+    return await serve(config, Surroundings(), stop, ready=ready, leaving=leaving)
+
+
+async def serve(
+    config: Config,
+    surroundings: Surroundings,
+    stop: asyncio.Event,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    leaving: Callable[[], None] = lambda: None,
+) -> int:
+    """Serve until `stop` is set, then leave in an order that loses nothing.
+
+    Returns an exit code: a store that was found to be damaged is healed by the next start. `ready` is called when all
+    parts are put together and about to run, `leaving` when they begin to end. Raises StorageFault, SchemaFault,
+    OSError, where a task met it in a group.
+    """
+    keep = Keep(config.state_dir, key_file(config.state_dir), config.store.key)
+    await keep.heal(surroundings.wall())
     alarm = Alarm(keep.marker, stop, just_healed=keep.just_healed)
     async with (
-        Database(keep.store, key_file=keep.key_file, on_damage=alarm.ring, key=keep.key) as database,
+        surroundings.database(keep.store, key_file=keep.key_file, on_damage=alarm.ring, key=keep.key) as database,
         AsyncExitStack() as stack,
     ):
         keep.marker.set()
@@ -141,13 +165,21 @@ async def _serve(config: Config) -> int:
         intents = stack.enter_context(closing(Intents(config.state_dir / INTENTS, config.store.key_file)))
         rollcall = Rollcall(gates_reader, keep.snapshots, alarm)
         parts = await _put_together(
-            config, database=database, reader=reader, rollcall=rollcall, intents=intents, keep=keep, alarm=alarm
+            config,
+            surroundings,
+            database=database,
+            reader=reader,
+            rollcall=rollcall,
+            intents=intents,
+            keep=keep,
+            alarm=alarm,
         )
         clock = parts.clock.state().value
         if config.trust.keys:  # that there are none, a warning has said
             log.info("keys.trusted", kids=[key.kid for key in config.trust.keys])
         log.info("agent.started", gateway_id=config.gateway_id, devices=len(config.devices), clock=clock)
-        await _live(parts, stop)
+        ready()
+        await _live(parts, stop, leaving)
         if not alarm.rung:
             keep.marker.clear()
     log.info("agent.stopped")
@@ -156,6 +188,7 @@ async def _serve(config: Config) -> int:
 
 async def _put_together(
     config: Config,
+    surroundings: Surroundings,
     *,
     database: Database,
     reader: Reader,
@@ -164,15 +197,14 @@ async def _put_together(
     keep: Keep,
     alarm: Alarm,
 ) -> _Parts:
-    started_at = time.time_ns() // 1_000_000
-    rng = Random(secrets.randbits(64))  # noqa: S311 -- jitter, not secrets
+    rng = surroundings.chance
     limits = Limits(config.limits.max_part_bytes, config.limits.max_part_items)
     topics = Topics(config.gateway_id, config.mqtt.topic_prefix)
     numbers = Numbers(config.default_region)
     trusted = {key.kid: key for key in config.trust.keys}
-    clock = timekeeper(config)
+    clock = surroundings.clock(config)
     await clock.look()
-    epoch = secrets.token_hex(4)
+    epoch = f"{rng.getrandbits(32):08x}"
     places = await database.transact(lambda store: _enter(store, epoch, config))
     devices = {each.id: Device(places[each.id], each.id, each.kind, each.max_users) for each in config.devices}
     vault = Vault(database, reader, devices, clock, rng)
@@ -187,22 +219,23 @@ async def _put_together(
         intents=intents,
         numbers=numbers,
         rng=rng,
+        surroundings=surroundings,
         changed=lambda: presence.changed(),  # noqa: PLW0108 -- presence tells of the drivers, and they wake it
     )
     address = _address(config)
     renewal = Renewal(address, clock, lambda: presence.changed())  # noqa: PLW0108 -- presence tells of it
     presence = Presence(
         gateway_id=config.gateway_id,
-        session=secrets.token_hex(8),
+        session=f"{rng.getrandbits(64):016x}",
         version=version(),
-        started_at=started_at,
+        started_at=clock.now(),
         limits=limits,
         devices=config.devices,
         drivers=house.drivers,
         vault=vault,
         unsent=lambda: reporter.unsent(),  # noqa: PLW0108 -- the reporter needs the link, and the link this
         lost=lambda: house.recorder.lost,
-        new_epoch=lambda: secrets.token_hex(4),
+        new_epoch=lambda: f"{rng.getrandbits(32):08x}",
         certificates=lambda: renewal.ends,
         topic=topics.state,
         note=config.state_dir / NOTE,
@@ -216,7 +249,9 @@ async def _put_together(
         payload_limit=limits.part_bytes,
         rng=rng,
         floor=lambda: _floor(clock),
+        board_uptime_s=surroundings.uptime_s,
         pace=Pace(crowd=not is_loopback(config.mqtt.host)),
+        connect=surroundings.connect,
     )
     reporter = Reporter(config.gateway_id, topics, link, vault, presence.drained)
     quarantine = Quarantine(config.state_dir / "quarantine", config.store.key_file)
@@ -244,13 +279,13 @@ async def _put_together(
         link=link,
         vault=vault,
         orders=Orders(config.gateway_id, vault, clock, house.gate, numbers),
-        codebook=Codebook({each.id: each for each in config.devices}, vault, clock, numbers, SystemRandom()),
+        codebook=Codebook({each.id: each for each in config.devices}, vault, clock, numbers, rng),
         resync=Resync(vault, lambda: Reader(keep.store, key=keep.key), reporter.sent),
         erasure=erasure,
         numbers=numbers,
     )
     upkeep = Upkeep(config, vault, intake, papers)
-    caretaker = Caretaker(keep=keep, vault=vault, alarm=alarm)
+    caretaker = Caretaker(keep=keep, vault=vault, alarm=alarm, monotonic=surroundings.monotonic)
     for listener in (reporter.wake, presence.changed, upkeep.changed, caretaker.changed):
         vault.on_change(listener)
     presence.document()
@@ -269,10 +304,8 @@ async def _enter(store: Transaction, epoch: str, config: Config) -> dict[str, in
     return await enroll(store, epoch, [each.id for each in config.devices])
 
 
-async def _live(parts: _Parts, stop: asyncio.Event) -> None:
+async def _live(parts: _Parts, stop: asyncio.Event, leaving: Callable[[], None]) -> None:
     """Run everything until somebody asks us to leave; then leave in an order that loses nothing."""
-    _settle_memory()
-    _leave_on_signals(stop)
     async with asyncio.TaskGroup() as tasks:
 
         def start(**parts: Coroutine[None, None, None]) -> list[asyncio.Task[None]]:
@@ -298,10 +331,8 @@ async def _live(parts: _Parts, stop: asyncio.Event) -> None:
             note=parts.presence.keep_note(parts.link),
             renewal=parts.renewal.run(parts.link),
         )
-        notify("READY=1")
         await stop.wait()
-        notify("STOPPING=1")
-        asyncio.get_running_loop().call_later(LEAVE_S, _abandon)
+        leaving()
         await _end(asking)
         await parts.house.threshold.close()
         await _end(serving)

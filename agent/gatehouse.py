@@ -9,13 +9,13 @@ import structlog
 from agent.clock import Clock
 from agent.config import Config, Device
 from agent.drivers.driver import Driver
-from agent.drivers.made import driver_for
 from agent.gate import Gate
 from agent.intents import Intent, Intents, next_number
 from agent.recorder import Recorder
 from agent.recovery import recover, unrecorded
 from agent.request import Door
 from agent.rollcall import Rollcall
+from agent.surroundings import Surroundings
 from agent.threshold import Threshold
 from agent.vault import Vault
 from protocol.mobile import Numbers
@@ -47,6 +47,7 @@ def gatehouse(
     intents: Intents,
     numbers: Numbers,
     rng: Random,
+    surroundings: Surroundings,
     changed: Callable[[], None],
 ) -> Gatehouse:
     """The gates of these `devices`; `places` are their numbers in the store.
@@ -67,11 +68,20 @@ def gatehouse(
         recorder=recorder,
         handled=[intent.name_of_request for intent in known],
         next_intent=next_number(known, last_intent(vault.reader)),
+        monotonic=surroundings.monotonic,
     )
     _recover(known, vault.reader, recorder, gate, config.gateway_id, clock)
-    threshold = Threshold(doors=doors, drivers=drivers, gate=gate, recorder=recorder, numbers=numbers, changed=changed)
+    threshold = Threshold(
+        doors=doors,
+        drivers=drivers,
+        gate=gate,
+        recorder=recorder,
+        numbers=numbers,
+        changed=changed,
+        monotonic=surroundings.monotonic,
+    )
     for device in devices:
-        drivers[device.id] = driver_for(device, threshold.ears(device.id), rng)
+        drivers[device.id] = surroundings.driver(device, threshold.ears(device.id), rng)
     return Gatehouse(gate, drivers, threshold, recorder)
 
 

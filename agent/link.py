@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
+from typing import TypeAlias
 
 import structlog
 
@@ -19,7 +20,10 @@ from agent.certificates import Tls
 from agent.connection import WINDOW, Connection, LinkDown
 from agent.inbox import Delivery
 
-__all__ = ["Address", "Delivery", "Link", "LinkDown", "LinkStatus", "Tls"]
+__all__ = ["Address", "Connect", "Connection", "Delivery", "Link", "LinkDown", "LinkStatus", "Tls"]
+
+Connect: TypeAlias = Callable[..., Connection]
+"""Makes a connection of what Connection takes."""
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -71,6 +75,7 @@ class Link:
         board_uptime_s: Callable[[], float] = board_uptime_s,
         now_ms: Callable[[], int] = _now_ms,
         pace: Pace | None = None,
+        connect: Connect = Connection,
     ) -> None:
         self._address = address
         self._subscriptions = tuple(subscriptions)
@@ -81,6 +86,7 @@ class Link:
         self._floor = floor
         self._board_uptime_s = board_uptime_s
         self._now_ms = now_ms
+        self._connect = connect
         self._backoff = Backoff(pace or Pace())
         self._connection: Connection | None = None
         self._up_since_s: float | None = None
@@ -160,7 +166,7 @@ class Link:
 
     async def _connect_once(self) -> tuple[Failure, float]:
         """Why an attempt failed or its connection ended, and how many seconds it was established."""
-        connection = self._connection = Connection(
+        connection = self._connection = self._connect(
             self._address,
             subscriptions=self._subscriptions,
             will=(self._will_topic, self._will()),

@@ -14,6 +14,7 @@ from agent.gatehouse import gatehouse
 from agent.intents import Intents
 from agent.rollcall import Rollcall
 from agent.store_path import INTENTS, STORE, key_file
+from agent.surroundings import Surroundings
 from agent.vault import Vault
 from protocol.mobile import Numbers
 from storage.database import Database, Reader
@@ -59,6 +60,7 @@ async def _pulse(
         intents=intents,
         numbers=Numbers(config.default_region),
         rng=rng,
+        surroundings=Surroundings(),
         changed=changed.set,
     )
     driver = house.drivers[moves.id]

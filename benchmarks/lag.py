@@ -71,7 +71,7 @@ async def _sample(into: "array[float]") -> None:
 async def _serve(path: Path) -> None:
     samples = array("d")
     sampler = asyncio.create_task(_sample(samples))
-    await daemon._serve(load(path))
+    await daemon._until_told(load(path))
     sampler.cancel()
     path.with_name(SAMPLES).write_bytes(samples.tobytes())
 

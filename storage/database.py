@@ -85,6 +85,10 @@ class Transaction:
         await self._connection.executemany(sql, rows)
 
 
+Opens: TypeAlias = Callable[..., Awaitable[aiosqlite.Connection]]
+"""Opens a connection, with what makes one of SQLite's, as `aiosqlite.Connection` does."""
+
+
 class Database:
     """The writer. Work is handed in whole; a fault closes the connection, and the next work opens a fresh one.
 
@@ -100,8 +104,10 @@ class Database:
         key_file: Path | None = None,
         on_damage: OnDamage | None = None,
         key: bytes | None = None,
+        opens: Opens = aiosqlite.Connection,
     ) -> None:
         self.path = path
+        self._opens = opens
         self._key_file = key_file or path.with_name(KEY)
         self._key = key
         self._on_damage = on_damage
@@ -199,7 +205,7 @@ class Database:
 
     async def _open(self) -> aiosqlite.Connection:
         try:
-            connection = await aiosqlite.Connection(
+            connection = await self._opens(
                 lambda: engine.connect(self.path, Access.WRITE, BUSY_S, self._key), iter_chunk_size=64
             )
         except engine.ERRORS:
