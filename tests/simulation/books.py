@@ -1,0 +1,266 @@
+"""The books: what has become durable, followed commit by commit beside a model of the list that knows no storage.
+
+The gateway's reports are the order in which it says things happened. The model does the same things in that order, and
+must say the same of them: every receipt, every status, every later change.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from protocol.reports import receipt_payload, statuses_payload, unpacked
+from storage import events, outbox
+from storage.database import Reader
+from storage.events import Recorded
+from storage.store import device_states
+from tests.oracle.items import Document
+from tests.oracle.model import DeviceRule, Gateway
+from tests.oracle.store import told
+
+GATEWAY = "gw-1"
+DAY_MS = 86_400_000
+
+Fact = tuple[str, Any]
+
+
+class Anomaly(AssertionError):
+    """What cannot be: the words say which of the world's rules is broken."""
+
+
+class Books:
+    """``published`` finds the bytes of a part that was sent, by (batchId, part) or by their hash; ``named`` the reverse.
+
+    ``truth`` is the true moment, ``keep_days`` how long the configuration keeps reports and events.
+    """
+
+    def __init__(
+        self,
+        devices: Mapping[str, DeviceRule],
+        *,
+        share: float,
+        silence_s: int,
+        keep_days: int,
+        published: Callable[[tuple[str, int] | str], bytes],
+        named: Callable[[bytes], tuple[str, int] | None],
+        truth: Callable[[], int],
+    ) -> None:
+        self.model = Gateway(GATEWAY, dict(devices), share, 20)
+        self.epoch: str | None = None
+        self.newest = 0
+        self.reports: dict[int, bytes] = {}
+        """All that were ever stored, as the wire has them."""
+        self.payloads: set[bytes] = set()
+        self.applied: set[tuple[str, int]] = set()
+        self.refused: set[str] = set()
+        """Hashes of the messages that were refused."""
+        self.replied: dict[str, list[Document]] = {}
+        self.events: dict[int, Recorded] = {}
+        self.lost = 0
+        """Events that the gateway owns up to have lost."""
+        self._silence_ms = silence_s * 1000
+        self._keep_ms = keep_days * DAY_MS
+        self._published = published
+        self._named = named
+        self._truth = truth
+        self._stored_at: dict[tuple[str, int], int] = {}
+        self._oldest = {"reports": 1, "events": 1}
+        self._last_reply = 0
+        self._reader: Reader | None = None
+        self._path: Path | None = None
+
+    def open(self, path: Path) -> None:
+        """Read on in this file."""
+        self.close()
+        self._path = path
+        self._reader = Reader(path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def look(self) -> None:
+        """Something has been committed: take it in, and hold it against the model. Raises Anomaly."""
+        reader = self._reader
+        assert reader is not None, "nothing commits without a file"
+        if not reader.fetch("SELECT 1 FROM sqlite_master WHERE name = 'codes'"):
+            return  # the schema is still being made
+        rows = reader.fetch("SELECT epoch FROM store")
+        if not rows:
+            return
+        if self.epoch not in {None, rows[0][0]}:
+            raise Anomaly(f"the epoch {self.epoch} became {rows[0][0]}")
+        self.epoch = rows[0][0]
+        self._take_reports(reader)
+        self._take_events(reader)
+        self._take_replies(reader)
+        self._check_retention(reader)
+
+    def accounts_for(self, payload: bytes) -> bool:
+        """Whether a message on `invites` has its end in the store."""
+        return self._named(payload) in self.applied or sha256(payload).hexdigest() in self.refused
+
+    def check_list(self) -> None:
+        """The list is the model's, row by row, and adds up. Raises Anomaly."""
+        assert self._reader is not None
+        assert self._path is not None
+        from tests.oracle.store import Store, expected  # noqa: PLC0415
+
+        store = Store(self._path, self.model.devices)
+        try:
+            found, wanted = store.users(), expected(self.model)["users"]
+            unsound = [name for name in store.unsound() if name != "report numbers"]
+            states = device_states(store.reader)
+        finally:
+            store.reader.close()
+        for key in sorted(found.keys() | wanted.keys()):
+            if found.get(key) != wanted.get(key):
+                raise Anomaly(f"user {key} is {found.get(key)}, and should be {wanted.get(key)}")
+        if unsound:
+            raise Anomaly(f"the store is unsound: {unsound}")
+        for device_id in self.model.devices:
+            if f"{states[device_id].digest:016x}" != self.model.digest(device_id):
+                raise Anomaly(f"the digest of {device_id} is wrong")
+
+    # What was said, and whether the model says so too
+
+    def _take_reports(self, reader: Reader) -> None:
+        fresh = outbox.reports(reader, self.newest + 1, 1 << 40, 1 << 20)
+        facts: list[Fact] = []
+        for report in fresh:
+            if report.number != self.newest + 1:
+                raise Anomaly(f"report {report.number} follows {self.newest}")
+            self.newest = report.number
+            self._stored_at["reports", report.number] = self._truth()
+            assert self.epoch is not None
+            payload = (
+                receipt_payload(GATEWAY, self.epoch, report.number, report.at, report.body)
+                if report.kind == "receipt"
+                else statuses_payload(
+                    GATEWAY, self.epoch, report.number, report.at, report.batch, unpacked(report.body)
+                )
+            )
+            self.reports[report.number] = payload
+            self.payloads.add(payload)
+            facts += _facts(json.loads(payload))
+        if facts:
+            self._compare(facts)
+
+    def _compare(self, facts: list[Fact]) -> None:
+        said = self.model.says
+        said.reports.clear()
+        pending: list[Fact] = []
+        for place, fact in enumerate(facts):
+            kind, told_of = fact
+            if kind == "receipt" and told_of.get("repeated"):
+                if told_of["payloadSha256"] not in self.refused:
+                    raise Anomaly(f"{told_of} tells of repetitions of what was never refused")
+                continue
+            if not _took(pending, fact):
+                if pending:
+                    raise Anomaly(f"the gateway said {fact}, and should have said {pending[0]}")
+                self._drive(facts, place)
+                pending = [each for report in said.reports for each in _facts(report)]
+                said.reports.clear()
+                if not _took(pending, fact):
+                    raise Anomaly(f"the gateway said {fact}, and should have said {pending[:1]}")
+            if kind == "receipt":
+                self._note(told_of)
+        if pending:
+            raise Anomaly(f"the gateway did not say {pending[0]}")
+
+    def _drive(self, facts: list[Fact], place: int) -> None:
+        """Have the model do what the gateway says has been done."""
+        kind, said = facts[place]
+        at = said["at"]
+        if kind == "receipt":
+            if said["outcome"] == "incomplete":
+                self.model.remind(at - self._silence_ms, at)
+            elif said["outcome"] == "complete":
+                self.model.confirm(said["batchId"], at)
+            else:
+                self._receive(said, at)
+        elif kind == "statuses":
+            raise Anomaly(f"{said} are results of a part that was not receipted")
+        elif said["reason"] == "accepted":
+            self.model.accept(said["deviceId"], said["mobile"], at)
+        elif said["reason"] == "not_in_list":
+            ends = [each for what, each in facts[place:] if what == "receipt" and each["part"] is None]
+            if not ends:
+                raise Anomaly(f"{said} was removed by no batch")
+            self.model.confirm(ends[0]["batchId"], at)
+        else:
+            # What is due is due whatever comes next: the part whose receipt follows, or time alone.
+            self.model.expire(at)
+
+    def _receive(self, receipt: Document, at: int) -> None:
+        refused = receipt["outcome"] == "rejected"
+        name = receipt["payloadSha256"] if refused else (receipt["batchId"], receipt["part"])
+        self.model.receive(self._published(name), at)
+
+    def _note(self, receipt: Document) -> None:
+        if receipt["outcome"] == "rejected":
+            self.refused.add(receipt["payloadSha256"])
+        elif receipt["part"] is not None:
+            if receipt["outcome"] == "applied" and (receipt["batchId"], receipt["part"]) in self.applied:
+                raise Anomaly(f"part {receipt['batchId']}/{receipt['part']} was applied twice")
+            self.applied.add((receipt["batchId"], receipt["part"]))
+
+    # The access log and the replies
+
+    def _take_events(self, reader: Reader) -> None:
+        newest = max(self.events, default=0)
+        for recorded in events.events(reader, newest + 1, 1 << 40, 1 << 20):
+            newest += 1
+            if recorded.number != newest:
+                raise Anomaly(f"event {recorded.number} follows {newest - 1}")
+            self.events[newest] = recorded
+            self._stored_at["events", newest] = self._truth()
+        self.lost = events.span(reader).lost
+
+    def _take_replies(self, reader: Reader) -> None:
+        for number, body in reader.fetch("SELECT reply, body FROM replies WHERE reply > ?", (self._last_reply,)):
+            self._last_reply = number
+            reply = json.loads(body)
+            self.replied.setdefault(reply["commandId"], []).append(reply)
+
+    def _check_retention(self, reader: Reader) -> None:
+        """Nothing is forgotten that was not sent, or is not old by the true time, whatever the board believes."""
+        ((sent, events_sent),) = reader.fetch("SELECT sent, events_sent FROM store")
+        for kind, newest, through in (("reports", self.newest, sent), ("events", max(self.events, default=0), events_sent)):
+            column = kind[:-1]
+            ((oldest,),) = reader.fetch(f"SELECT min({column}) FROM {kind}")
+            oldest = newest + 1 if oldest is None else oldest
+            for number in range(self._oldest[kind], oldest):
+                age_ms = self._truth() - self._stored_at[kind, number]
+                if number > through or age_ms < self._keep_ms - 60_000:
+                    raise Anomaly(f"{column} {number} was forgotten {age_ms} ms after it was stored, sent: {number <= through}")
+            self._oldest[kind] = oldest
+
+    @property
+    def oldest(self) -> Mapping[str, int]:
+        """The oldest number that is kept, by kind."""
+        return self._oldest
+
+
+def _facts(report: Document) -> list[Fact]:
+    """What a report says, one thing at a time, without its number and its words."""
+    (plain,) = told([report])
+    if isinstance(plain, set):
+        found: list[Fact] = [("change", dict(result, at=report["at"])) for result in report["results"]]
+        return found
+    return [("receipt" if "outcome" in plain else "statuses", plain)]
+
+
+def _took(pending: list[Fact], fact: Fact) -> bool:
+    """Whether a fact is the next one to come, or of those changes that come in any order; then it is taken away."""
+    for place, each in enumerate(pending):
+        if each == fact:
+            del pending[place]
+            return True
+        if each[0] != "change" or fact[0] != "change":
+            return False
+    return False

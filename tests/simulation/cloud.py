@@ -1,0 +1,221 @@
+"""The cloud: it has its own truth, sends until it has heard what became of it, and keeps every word."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+from tests.oracle.histories import GATE, PANEL
+from tests.simulation.books import GATEWAY, Anomaly
+from tests.simulation.broker import Broker, Message
+from tests.simulation.hostility import Hostility
+from tests.simulation.office import PEOPLE, Office
+from tests.simulation.timeline import Timeline
+from tests.simulation.trace import Trace
+
+Document = dict[str, Any]
+
+_LOOK_S: Final = 4.0
+_ASK_AGAIN_S: Final = 25.0
+_TRIES: Final = 40
+
+
+@dataclass(slots=True)
+class Command:
+    """A command, sent until it is answered or too old."""
+
+    said: Document
+    payload: bytes
+    sent_at: float
+    tries: int = 0
+    answers: list[Document] = field(default_factory=list)
+
+    @property
+    def command_id(self) -> str:
+        return str(self.said["commandId"])
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is to move a gate."""
+        return self.said["command"] in {"trigger", "open", "close"}
+
+
+class Cloud:
+    """``ordered`` hears of every command that is to move a gate, before it is sent."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        rng: Random,
+        hostility: Hostility,
+        trace: Trace,
+        broker: Broker,
+        office: Office,
+        truth: Callable[[], int],
+    ) -> None:
+        self.ordered: Callable[[Command], None] = lambda _: None
+        self.commands: dict[str, Command] = {}
+        self.state: Document = {}
+        self.calm = False
+        self._timeline = timeline
+        self._rng = rng
+        self._hostility = hostility
+        self._trace = trace
+        self._broker = broker
+        self._office = office
+        self._truth = truth
+        self._patience_s = rng.uniform(10, 90)
+        self._heard: dict[str, dict[int, bytes]] = {"reports": {}, "events": {}}
+        self._newest = {"reports": 0, "events": 0}
+        self._oldest = {"reports": 1, "events": 1}
+        self._asked_at = {"reports": -1e9, "events": -1e9}
+        self._epoch: str | None = None
+        self._acknowledged = {"reports": 0, "events": 0}
+        timeline.after(0.0, self._look)
+        timeline.after(rng.expovariate(1 / 20), self._speak)
+        if hostility.orders is not None:
+            timeline.after(rng.expovariate(1 / hostility.orders), self._order)
+
+    # What it hears
+
+    def hear(self, message: Message) -> None:
+        """A message of the gateway."""
+        said = json.loads(message.payload)
+        self._trace.say("cloud", "heard", leaf=message.leaf, number=said.get("reportId", said.get("eventId")))
+        match message.leaf:
+            case "state":
+                self._hear_state(said)
+            case "replies":
+                self._hear_reply(said)
+            case "events":
+                self._keep("events", said["eventId"], message.payload, said["epoch"])
+            case "receipts":
+                self._keep("reports", said["reportId"], message.payload, said["epoch"])
+                self._hear_receipt(said)
+            case "statuses":
+                self._keep("reports", said["reportId"], message.payload, said["epoch"])
+
+    def command_id(self, payload: bytes) -> str:
+        """Which command a message on `commands` is."""
+        return str(json.loads(payload)["commandId"])
+
+    def missing(self, kind: str) -> list[int]:
+        """Numbers it knows of and has not heard, as far as they are still kept."""
+        return [
+            number
+            for number in range(self._oldest[kind], self._newest[kind] + 1)
+            if number not in self._heard[kind]
+        ]
+
+    def heard(self, kind: str) -> dict[int, bytes]:
+        """All reports, or all events, by number."""
+        return self._heard[kind]
+
+    def _keep(self, kind: str, number: int, payload: bytes, epoch: str) -> None:
+        if self._epoch not in {None, epoch}:
+            raise Anomaly(f"a report is of epoch {epoch}, not of {self._epoch}")
+        self._epoch = epoch
+        if self._heard[kind].setdefault(number, payload) != payload:
+            raise Anomaly(f"{kind} {number} came again with other words: {payload!r}")
+        self._newest[kind] = max(self._newest[kind], number)
+
+    def _hear_state(self, said: Document) -> None:
+        self.state = said
+        self._epoch = said["epoch"]
+        for kind in self._newest:
+            # A document may be late, and so older than what has come since.
+            self._newest[kind] = max(self._newest[kind], said[kind]["newest"])
+            self._oldest[kind] = max(self._oldest[kind], said[kind]["oldest"])
+
+    def _hear_receipt(self, said: Document) -> None:
+        if said["part"] is not None or said["outcome"] == "rejected":
+            self._office.heard(said)
+        elif said["outcome"] == "held" and self._rng.random() < 0.6:
+            batch_id = said["batchId"]
+            self._timeline.after(self._rng.uniform(1, 120), lambda: self._say("confirm", batchId=batch_id))
+
+    def _hear_reply(self, said: Document) -> None:
+        command = self.commands.get(said["commandId"])
+        if command is None:
+            raise Anomaly(f"a reply to what was never asked: {said}")
+        command.answers.append(said)
+
+    # What it says
+
+    def _look(self) -> None:
+        """Send again what nobody has answered; ask for what is missing; say what is kept."""
+        now = self._timeline.now
+        for sent in self._office.unsettled():
+            if now - sent.sent_at > self._patience_s * (1 + min(sent.tries, 4)):
+                sent.sent_at, sent.tries = now, sent.tries + 1
+                self._publish("invites", self._office.form(sent))
+        for command in self.commands.values():
+            waits = not command.answers and now - command.sent_at > 15 and command.tries < _TRIES
+            if waits and (not command.moves or command.said["expiresAt"] + 20_000 > self._truth()):
+                command.sent_at, command.tries = now, command.tries + 1
+                self._publish("commands", command.payload)
+        for kind in ("reports", "events"):
+            self._ask_for_missing(kind)
+            self._acknowledge(kind)
+        self._timeline.after(_LOOK_S, self._look)
+
+    def _ask_for_missing(self, kind: str) -> None:
+        if (missing := self.missing(kind)) and self._timeline.now - self._asked_at[kind] > _ASK_AGAIN_S:
+            self._asked_at[kind] = self._timeline.now
+            last = next((number for number in range(missing[0], self._newest[kind] + 1) if number not in missing), None)
+            name = "Report" if kind == "reports" else "Event"
+            through = self._newest[kind] if last is None else last - 1
+            self._say("report", **{f"from{name}": missing[0], f"through{name}": through, "epoch": self._epoch})
+
+    def _acknowledge(self, kind: str) -> None:
+        whole = self._newest[kind] if not self.missing(kind) else self.missing(kind)[0] - 1
+        if whole > self._acknowledged[kind] + 20:
+            self._acknowledged[kind] = whole
+            name = "throughReport" if kind == "reports" else "throughEvent"
+            self._say("acknowledge", **{name: whole, "epoch": self._epoch})
+
+    def _speak(self) -> None:
+        """A new batch, its parts in any order and at any time, or what nobody can use."""
+        if self.calm:
+            return
+        rng = self._rng
+        messages = [self._office.poison()] if rng.random() < self._hostility.poison else self._office.batch()
+        rng.shuffle(messages)
+        for sent in messages:
+            for _ in range(1 + (rng.random() < self._hostility.doubled)):
+                form = self._office.form(sent)
+                self._timeline.after(rng.uniform(0, rng.choice([1, 60])), lambda form=form: self._publish("invites", form))
+            sent.sent_at = self._timeline.now + 60
+        self._timeline.after(rng.expovariate(1 / self._hostility.batches), self._speak)
+
+    def _order(self) -> None:
+        """Somebody far away presses a button."""
+        if self.calm:
+            return
+        rng = self._rng
+        lasts_s = rng.choice([5, 30, 300])
+        command = self._say(
+            rng.choice(["trigger", "trigger", "open", "close"]),
+            deviceId=rng.choice([GATE, GATE, PANEL]),
+            mobile=rng.choice(PEOPLE),
+            expiresAt=self._truth() + lasts_s * 1000,
+        )
+        if rng.random() < 0.1:  # a mistake of whoever wrote the cloud: it must not open a gate for ever
+            self._broker.publish(Message("commands", command.payload, retained=True))
+        assert self._hostility.orders is not None
+        self._timeline.after(rng.expovariate(1 / self._hostility.orders), self._order)
+
+    def _say(self, what: str, **fields: object) -> Command:
+        said: Document = {"commandId": f"c{len(self.commands) + 1}", "gatewayId": GATEWAY, "command": what, **fields}
+        command = Command(said, json.dumps(said).encode(), self._timeline.now)
+        self.commands[command.command_id] = command
+        if command.moves:
+            self.ordered(command)
+        self._trace.say("cloud", "said", what=what, command=command.command_id)
+        self._publish("commands", command.payload)
+        return command
+
+    def _publish(self, leaf: str, payload: bytes) -> None:
+        self._trace.say("cloud", "sent", leaf=leaf, bytes=len(payload))
+        self._broker.publish(Message(leaf, payload))
