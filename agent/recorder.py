@@ -117,11 +117,18 @@ class Recorder:
 
 
 def _together(entries: Sequence[_Entry], lost: int) -> Work:
+    happened = [entry.event for entry in entries if entry.event is not None]
+    tried = False
+
     async def work(transaction: Transaction) -> None:
+        nonlocal tried
+        if tried and happened and await events.are_newest(transaction, happened):
+            return  # the disk failed after it had stored them
+        tried = True
         for entry in entries:
             if entry.work is not None:
                 await entry.work(transaction)
-        await events.record(transaction, [entry.event for entry in entries if entry.event is not None])
+        await events.record(transaction, happened)
         if lost:
             await events.count_lost(transaction, lost)
 

@@ -21,15 +21,20 @@ def unrecorded(reader: Reader, intents: Sequence[Intent]) -> list[Intent]:
 
 
 async def recover(transaction: Transaction, intents: Sequence[Intent], gateway_id: str, now: int) -> None:
-    """Record what was under way: whether a gate moved is not known, but that it was to move is."""
-    for intent in intents:
+    """Record what was under way: whether a gate moved is not known, but that it was to move is.
+
+    Done again, it changes nothing: the disk may have failed after all of it was durable.
+    """
+    stored = await events.stored_intents(transaction, [intent.number for intent in intents])
+    left = [intent for intent in intents if intent.number not in stored]
+    for intent in left:
         if intent.code is not None and intent.direction is not None:
             await codes.use(transaction, intent.code, intent.direction, intent.at)
         if intent.command_id is not None:
             await orders.remember(transaction, intent.command_id, intent.expires_at)
             await outbox.reply(transaction, _reply(intent.command_id, gateway_id, now))
-    left = [await _without_erased(transaction, intent) for intent in intents]
-    await events.record(transaction, [_event(intent) for intent in left])
+    told = [await _without_erased(transaction, intent) for intent in left]
+    await events.record(transaction, [_event(intent) for intent in told])
 
 
 async def _without_erased(transaction: Transaction, intent: Intent) -> Intent:

@@ -25,6 +25,8 @@ _SEARCH: Final = f"""
 {_SELECT} WHERE event < ?1 AND at < ?2 AND at >= ?3 AND (?4 IS NULL OR device_id IN (SELECT value FROM json_each(?4)))
 ORDER BY event DESC LIMIT ?5
 """
+_NEWEST_ONES: Final = f"{_SELECT} ORDER BY event DESC LIMIT ?"
+_WITH_INTENTS: Final = "SELECT intent FROM events WHERE intent IN (SELECT value FROM json_each(?))"
 _EVER: Final = 2**63 - 1
 _INSERT: Final = f"""
 INSERT INTO events (event, {_COLUMNS.replace("device_id", "device")})
@@ -68,6 +70,12 @@ async def record(transaction: Transaction, happened: Sequence[Event]) -> int:
         await places.given(transaction, devices)
         await transaction.many(_INSERT, [_row(number, event) for number, event in enumerate(happened, newest + 1)])
     return int(newest) + len(happened)
+
+
+async def are_newest(transaction: Transaction, happened: Sequence[Event]) -> bool:
+    """Whether these were stored, and nothing since: a disk may report a commit as failed that was durable."""
+    found = await transaction.fetch(_NEWEST_ONES, (len(happened),))
+    return [_recorded(row).event for row in reversed(found)] == list(happened)
 
 
 async def count_lost(transaction: Transaction, count: int) -> None:
@@ -116,11 +124,13 @@ def last_intent(reader: Reader) -> int:
 def recorded_intents(reader: Reader, numbers: Collection[int]) -> set[int]:
     """Those of these intents whose event was stored, forgotten ones among them."""
     ((forgotten,),) = reader.fetch("SELECT intents FROM store")
-    rows = reader.fetch(
-        "SELECT intent FROM events WHERE intent IN (SELECT value FROM json_each(?))",
-        (orjson.dumps(list(numbers)).decode(),),
-    )
+    rows = reader.fetch(_WITH_INTENTS, (orjson.dumps(list(numbers)).decode(),))
     return {number for number in numbers if number <= forgotten}.union(row[0] for row in rows)
+
+
+async def stored_intents(transaction: Transaction, numbers: Collection[int]) -> set[int]:
+    """Those of these intents whose event is stored, seen from inside a transaction."""
+    return {row[0] for row in await transaction.fetch(_WITH_INTENTS, (orjson.dumps(list(numbers)).decode(),))}
 
 
 async def sent(transaction: Transaction, through: int) -> None:

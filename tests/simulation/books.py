@@ -134,7 +134,7 @@ class Books:
             if report.number != self.newest + 1:
                 raise Anomaly(f"report {report.number} follows {self.newest}")
             self.newest = report.number
-            self._stored_at["reports", report.number] = self._truth()
+            self._stored_at["reports", report.number] = min(report.at, self._truth())
             assert self.epoch is not None
             payload = (
                 receipt_payload(GATEWAY, self.epoch, report.number, report.at, report.body)
@@ -228,7 +228,10 @@ class Books:
             self.replied.setdefault(reply["commandId"], []).append(reply)
 
     def _check_retention(self, reader: Reader) -> None:
-        """Nothing is forgotten that was not sent, or is not old by the true time, whatever the board believes."""
+        """Nothing is forgotten that was not sent, or is not old: events by the true time, whatever the board believes.
+
+        A report goes by the date it carries, also where a board gave it which had never known the time.
+        """
         ((sent, events_sent),) = reader.fetch("SELECT sent, events_sent FROM store")
         for kind, newest, through in (("reports", self.newest, sent), ("events", max(self.events, default=0), events_sent)):
             column = kind[:-1]

@@ -17,7 +17,6 @@ from tests.simulation.trace import Trace
 Document = dict[str, Any]
 
 _LOOK_S: Final = 4.0
-_ASK_AGAIN_S: Final = 25.0
 _TRIES: Final = 40
 
 
@@ -151,7 +150,7 @@ class Cloud:
                 sent.sent_at, sent.tries = now, sent.tries + 1
                 self._publish("invites", self._office.form(sent))
         for command in self.commands.values():
-            waits = not command.answers and now - command.sent_at > 15 and command.tries < _TRIES
+            waits = not command.answers and now - command.sent_at > 15 * (1 + command.tries) and command.tries < _TRIES
             if waits and (not command.moves or command.said["expiresAt"] + 20_000 > self._truth()):
                 command.sent_at, command.tries = now, command.tries + 1
                 self._publish("commands", command.payload)
@@ -161,7 +160,7 @@ class Cloud:
         self._timeline.after(_LOOK_S, self._look)
 
     def _ask_for_missing(self, kind: str) -> None:
-        if (missing := self.missing(kind)) and self._timeline.now - self._asked_at[kind] > _ASK_AGAIN_S:
+        if (missing := self.missing(kind)) and self._timeline.now - self._asked_at[kind] > self._patience_s:
             self._asked_at[kind] = self._timeline.now
             last = next((number for number in range(missing[0], self._newest[kind] + 1) if number not in missing), None)
             name = "Report" if kind == "reports" else "Event"

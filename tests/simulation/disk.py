@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import aiosqlite
 
+from agent.intents import Intents
 from storage.database import Database
 from tests.simulation.hostility import Hostility
 from tests.simulation.timeline import Timeline
@@ -89,11 +90,10 @@ class Disk:
         return self._rng.uniform(0, 2 * self._hostility.disk_slow_s)
 
     def on_thread(self, work: Callable[..., Any]) -> None:
-        """A piece of work on a thread is about to be done; raises OSError in its place."""
+        """A piece of work on a thread is about to be done; for an intent, raises OSError in its place."""
         self.touch("thread")
-        if self._is_sick("thread"):
-            if getattr(work, "__name__", "") == "_write":
-                self.unwritten_intents += 1
+        if getattr(work, "__func__", None) is Intents._write and self._is_sick("thread"):
+            self.unwritten_intents += 1
             raise OSError(errno.EIO, "simulated")
 
     def database(self, path: Path) -> Database:

@@ -47,6 +47,7 @@ class Doorkeeper:
         self._allowed: dict[str, set[str | None]] = {}
         self._told: list[tuple[Asked, int]] = []
         self._moved: Counter[str] = Counter()
+        self._unnoted: set[str] = set()
         self._carried_out: Counter[str] = Counter()
         self._commands: dict[str, Command] = {}
         self._taken_up: set[tuple[str, str]] = set()
@@ -79,7 +80,7 @@ class Doorkeeper:
 
     def answered(self, asked: Asked) -> None:
         """Somebody hears what became of it. Raises Anomaly."""
-        _, verdicts = self._waiting.pop(asked.request_id)
+        _, verdicts = self._waiting.pop(asked.request_id, (asked, set()))
         verdicts |= self._verdicts(asked.device_id, asked.mobile, asked.channel)
         self.tried += 1
         self._told.append((asked, self.life))
@@ -99,8 +100,7 @@ class Doorkeeper:
         if intent is None:
             if self._disk.unwritten_intents == 0:
                 raise Anomaly(f"{device_id} was told {name}, and the card knows nothing of it")
-            if name not in self._allowed:
-                raise Anomaly(f"{device_id} was told {name}: what may happen once must not go unnoted")
+            self._unnoted.add(name)
             return
         self._check_entitled(intent)
 
@@ -126,6 +126,9 @@ class Doorkeeper:
             raise Anomaly(f"these have several openings in the log: {twice}")
         if unasked := {row.request for row in rows} - self._allowed.keys():
             raise Anomaly(f"nobody asked for {sorted(unasked)}")
+        for row in rows:
+            if row.request in self._commands and f"{row.device_id}-{row.intent}" in self._unnoted:
+                raise Anomaly(f"command {row.request} moved a gate, and the card knew nothing of it")
         known = {name for row in rows if row.reason is None for name in (row.request, f"{row.device_id}-{row.intent}")}
         if (unknown := self._moved.keys() - known) and len(unknown) > self._disk.unwritten_intents:
             raise Anomaly(f"these moved a gate and have no event: {sorted(unknown)}")

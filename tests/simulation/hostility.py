@@ -20,7 +20,7 @@ _BOUNDS: dict[tuple[Any, str], list[Any]] = {
     (answers, "IN_HAND"): [1, 64],
     (answers, "IN_LINE"): [1, 1_000],
     (stream, "READ_AT_ONCE"): [1, 3, 64],
-    (outbox, "MOST_RESENDS"): [2, 64],
+    (outbox, "MOST_RESENDS"): [4, 64],
     (reporter, "SAVE_EVERY_S"): [2.0, 30.0, 300.0],
     (upkeep, "PRUNE_EVERY_S"): [60.0, 3600.0],
     (upkeep, "PRUNE_AFTER"): [5, 1_000],

@@ -1,6 +1,7 @@
 """One run of the daemon's process: put together by its own composition root, on virtual time, among simulated things."""
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from random import Random
 from typing import Literal
@@ -14,7 +15,7 @@ from tests.simulation.disk import Disk
 from tests.simulation.network import Network
 from tests.simulation.timeline import Loop, Over, Timeline
 
-Ending = Literal["over", "left", "gave_up"]
+Ending = Literal["over", "left", "gave_up"] | BaseException
 
 
 class Life:
@@ -53,8 +54,16 @@ class Life:
         """End it here and now."""
         self.loop.over = True
 
+    @property
+    def faults(self) -> list[str]:
+        """Bugs that nobody waited for."""
+        return [
+            "".join([fault["message"], "\n", *traceback.format_exception(fault.get("exception"))])
+            for fault in self.loop.faults
+        ]
+
     def run(self) -> Ending:
-        """Live until the end of it; a bug in the daemon is raised."""
+        """Live until the end of it, and say how it came; an exception is a bug in the daemon."""
         main = self.loop.create_task(self._main(), name="main")
         main.add_done_callback(lambda _: self.loop.stop())
         try:
@@ -69,7 +78,7 @@ class Life:
             return "gave_up"
         if isinstance(error, BaseExceptionGroup) and error.split((StorageFault, OSError))[1] is None:
             return "gave_up"
-        raise error
+        return error
 
     async def _main(self) -> None:
         self._stop = asyncio.Event()

@@ -119,7 +119,7 @@ class Office:
             return self._rng.choice(sent.forms)
         assert sent.said is not None
         stamped = sent.said | {"issuedAt": self._truth()}
-        if self._rng.random() < 0.1:
+        if sent.name is not None and self._rng.random() < 0.1:
             stamped |= {"expiresAt": self._in(60, 7_200)}
         form = json.dumps(stamped).encode()
         sent.forms.append(form)

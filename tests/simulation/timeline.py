@@ -78,8 +78,8 @@ class Loop(BaseEventLoop):
         self.over = False
         """Set by whoever ends the process."""
         self.faults: list[dict[str, Any]] = []
-        """What went wrong and nobody was there to be told."""
-        self.set_exception_handler(lambda _, context: self.faults.append(context))
+        """What went wrong and nobody was there to be told; it ends the process."""
+        self.set_exception_handler(self._note)
 
     def time(self) -> float:
         """Virtual seconds."""
@@ -137,6 +137,10 @@ class Loop(BaseEventLoop):
         self._ready.clear()
         self._scheduled.clear()
         self.close()
+
+    def _note(self, _: object, context: dict[str, Any]) -> None:
+        self.faults.append(context)
+        self.over = True
 
     def _process_events(self, event_list: list[object]) -> None:
         """There are no files to watch."""

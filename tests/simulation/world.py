@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,6 +182,10 @@ class World:
             chance=self._chance(f"life {self._lives}"),
         )
         ending = life.run()
+        if life.faults:
+            self._broken("\n".join(life.faults))
+        if isinstance(ending, BaseException):
+            self._broken("".join(traceback.format_exception(ending)))
         if self._done or self._anomaly is not None:
             return
         if ending != "over":
@@ -203,7 +208,6 @@ class World:
         self._network.sever()
         for machine in self._machines.values():
             machine.lose()
-        self._door.forget_waiting()
         if self._disk.is_sick:
             self._door.lossy.add(self._lives)
 
@@ -407,6 +411,8 @@ class World:
         def note(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
             if not self._is_dead():
                 event.pop("ms", None)
+                if event["event"] == "events.abandoned":
+                    self._door.lossy.add(self._lives)
                 words = {name: str(value).replace(home, "") for name, value in event.items() if name != "event"}
                 self._trace.say("agent", str(event["event"]), **words)
             raise structlog.DropEvent
