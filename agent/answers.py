@@ -104,9 +104,11 @@ class Answers:
             why.payload_sha256 = delivery.digest
             return why
         if delivery.retained:
-            return Unusable(CommandRefusal.RETAINED, "a command is never retained", command.command_id)
+            words = "a command is never retained"
+            return Unusable(CommandRefusal.RETAINED, words, command.command_id, command.expires_at)
         if command.expires_at is not None and command.expires_at <= self._vault.now():
-            return Unusable(CommandRefusal.EXPIRED, "the command came after its expiresAt", command.command_id)
+            words = "the command came after its expiresAt"
+            return Unusable(CommandRefusal.EXPIRED, words, command.command_id, command.expires_at)
         if self._trusted and command.expires_at is None and command.command in _ENDS:
             words = f"expiresAt: a signed {command.command.value} needs an end"
             return Unusable(CommandRefusal.SCHEMA, words, command.command_id)
@@ -123,15 +125,10 @@ class Answers:
             try:
                 return await self._orders.carry_out(command)
             except Unusable as why:
-                return await self._refused(command.command_id, why)
+                return await self._committed(Unusable(why.code, str(why), command.command_id, command.expires_at))
             except StorageFault as fault:  # nothing was decided; in the end the command is too old
                 log.debug("order.postponed", command_id=command.command_id, error=str(fault))
                 await asyncio.sleep(self._vault.pause())
-
-    async def _refused(self, command_id: str, why: Unusable) -> ReplyMessage:
-        reply = self._refusal(command_id, why)
-        await self._vault.commit(lambda transaction: outbox.reply(transaction, reply.payload()))
-        return reply
 
     async def _in_turn(self, tasks: asyncio.TaskGroup) -> None:
         """One after the other, each when all that came before it is done: a `confirm` follows its batch."""
@@ -173,7 +170,7 @@ class Answers:
         try:
             work = await self._resync.prepare(command)
         except Unusable as why:
-            return await self._refused(command.command_id, why)
+            return await self._committed(Unusable(why.code, str(why), command.command_id))
 
         async def answered(transaction: Transaction) -> ReplyMessage:
             reply = self._reply(command.command_id, Reply.DONE, None, await work(transaction))
@@ -192,6 +189,8 @@ class Answers:
 
     async def _answered(self, transaction: Transaction, command: CommandMessage | Unusable) -> ReplyMessage:
         if isinstance(command, Unusable):
+            if command.command_id is not None and command.until is not None:
+                await orders.remember(transaction, command.command_id, command.until)
             return self._refusal(command.command_id, command)
         try:
             result = await self._done(transaction, command)

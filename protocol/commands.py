@@ -77,12 +77,18 @@ class ReplyMessage(BaseModel):
 
 
 class Unusable(Exception):
-    """A command that cannot be carried out; `code` and the message go into the reply."""
+    """A command that cannot be carried out; `code` and the message go into the reply.
 
-    def __init__(self, code: CommandRefusal, message: str, command_id: str | None = None) -> None:
+    `until` (epoch ms) is where another copy of it could still be carried out: it must not, once this is answered.
+    """
+
+    def __init__(
+        self, code: CommandRefusal, message: str, command_id: str | None = None, until: int | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.command_id = command_id
+        self.until = until
         self.payload_sha256: str | None = None
         """Which bytes were meant, where they could not be read."""
 

@@ -87,7 +87,8 @@ class Disk:
 
     def thread_s(self) -> float:
         """How long a piece of work takes."""
-        return self._rng.uniform(0, 2 * self._hostility.disk_slow_s)
+        slow_s = self._hostility.disk_slow_s
+        return self._rng.uniform(0, 2 * slow_s) if slow_s and self._rng.random() < 0.5 else 0.0
 
     def on_thread(self, work: Callable[..., Any]) -> None:
         """A piece of work on a thread is about to be done; for an intent, raises OSError in its place."""
@@ -141,7 +142,10 @@ class Connection(aiosqlite.Connection):
         loop = asyncio.get_running_loop()
         done = loop.create_future()
         self._turns.append((partial(self._run, fn, args, kwargs), done))
-        loop.call_later(self._disk.thread_s(), self._next)
+        if takes_s := self._disk.thread_s():
+            loop.call_later(takes_s, self._next)
+        else:
+            loop.call_soon(self._next)
         return await done
 
     def stop(self) -> None:

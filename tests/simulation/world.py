@@ -34,7 +34,8 @@ PATIENCE_S: Final = 3_600.0
 """How long after the last fault everything must have come to rest."""
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- a card that needs no flush, in folders with names of their own
-_PROBES: Final = 12
+_PROBES: Final = 6
+_SETTLED_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +329,7 @@ class World:
         for machine in self._machines.values():
             machine.on = True
         self._board.settle()
-        self._timeline.after(200.0, self._look_whether_quiet)
+        self._timeline.after(_SETTLED_S, self._look_whether_quiet)
 
     def _look_whether_quiet(self) -> None:
         assert self._calm_since is not None
@@ -339,7 +340,7 @@ class World:
                 self._door.forget_waiting()
             self._probed += 1
             self._ask(self._rng.choice(PEOPLE))
-            self._timeline.after(10.0, self._look_whether_quiet)
+            self._timeline.after(3.0 if self._probed < _PROBES else 15.0, self._look_whether_quiet)
         elif unrest is None:
             self._done = True
             if self._life is not None:
