@@ -25,7 +25,9 @@ def main() -> int:
             broken += 1
             sys.stdout.write(f"seed {seed}: {outcome.anomaly}\n")
         if first == last:
-            lines = [f"{name}={getattr(outcome, name)}" for name in outcome.__slots__ if name not in {"lines", "anomaly"}]
+            lines = [
+                f"{name}={getattr(outcome, name)}" for name in outcome.__slots__ if name not in {"lines", "anomaly"}
+            ]
             sys.stdout.write(" ".join(lines) + "\n")
     sys.stdout.write(f"{last - first + 1} worlds, {broken} broken, {time.monotonic() - began:.1f} s\n")
     return 1 if broken else 0

@@ -26,7 +26,13 @@ class Board:
     """``online`` says whether the time servers can be reached."""
 
     def __init__(
-        self, timeline: Timeline, rng: Random, hostility: Hostility, trace: Trace, home: Path, online: Callable[[], bool]
+        self,
+        timeline: Timeline,
+        hostility: Hostility,
+        trace: Trace,
+        rng: Random,
+        home: Path,
+        online: Callable[[], bool],
     ) -> None:
         self._timeline = timeline
         self._rng = rng

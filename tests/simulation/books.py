@@ -8,19 +8,23 @@ import json
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from protocol.reports import receipt_payload, statuses_payload, unpacked
 from storage import events, outbox
 from storage.database import Reader
-from storage.events import Recorded
 from storage.store import device_states
 from tests.oracle.items import Document
 from tests.oracle.model import DeviceRule, Gateway
 from tests.oracle.store import told
 
+if TYPE_CHECKING:
+    from storage.events import Recorded
+
 GATEWAY = "gw-1"
 DAY_MS = 86_400_000
+
+_OLDEST = {"reports": "SELECT min(report) FROM reports", "events": "SELECT min(event) FROM events"}
 
 Fact = tuple[str, Any]
 
@@ -30,7 +34,7 @@ class Anomaly(AssertionError):
 
 
 class Books:
-    """``published`` finds the bytes of a part that was sent, by (batchId, part) or by their hash; ``named`` the reverse.
+    """``published`` finds the bytes of a part, by (batchId, part) or by their hash; ``named`` is the way back.
 
     ``truth`` is the true moment, ``keep_days`` how long the configuration keeps reports and events.
     """
@@ -233,14 +237,19 @@ class Books:
         A report goes by the date it carries, also where a board gave it which had never known the time.
         """
         ((sent, events_sent),) = reader.fetch("SELECT sent, events_sent FROM store")
-        for kind, newest, through in (("reports", self.newest, sent), ("events", max(self.events, default=0), events_sent)):
+        for kind, newest, through in (
+            ("reports", self.newest, sent),
+            ("events", max(self.events, default=0), events_sent),
+        ):
             column = kind[:-1]
-            ((oldest,),) = reader.fetch(f"SELECT min({column}) FROM {kind}")
-            oldest = newest + 1 if oldest is None else oldest
+            ((least,),) = reader.fetch(_OLDEST[kind])
+            oldest = newest + 1 if least is None else int(least)
             for number in range(self._oldest[kind], oldest):
                 age_ms = self._truth() - self._stored_at[kind, number]
                 if number > through or age_ms < self._keep_ms - 60_000:
-                    raise Anomaly(f"{column} {number} was forgotten {age_ms} ms after it was stored, sent: {number <= through}")
+                    raise Anomaly(
+                        f"{column} {number} was forgotten {age_ms} ms after it was stored, sent: {number <= through}"
+                    )
             self._oldest[kind] = oldest
 
     @property

@@ -1,15 +1,17 @@
 """The broker: sessions with bounds, promises it does not always keep, and crashes after which it knows less."""
 
 from collections import deque
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tests.simulation.hostility import Hostility
 from tests.simulation.timeline import Timeline
 from tests.simulation.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TO_GATEWAY: Final = ("invites", "commands", "state")
 _AGAIN_S: Final = 45.0
@@ -50,7 +52,7 @@ class Line(Protocol):
 class Broker:
     """One broker, one gateway, one cloud: `tell` is how the cloud hears, `will` of the gateway's line is its last."""
 
-    def __init__(self, timeline: Timeline, rng: Random, hostility: Hostility, trace: Trace) -> None:
+    def __init__(self, timeline: Timeline, hostility: Hostility, trace: Trace, rng: Random) -> None:
         self.up = True
         self.tell: Callable[[Message], None] = lambda _: None
         self._timeline = timeline

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -46,9 +47,10 @@ class Cloud:
     def __init__(
         self,
         timeline: Timeline,
-        rng: Random,
         hostility: Hostility,
         trace: Trace,
+        rng: Random,
+        *,
         broker: Broker,
         office: Office,
         truth: Callable[[], int],
@@ -95,16 +97,15 @@ class Cloud:
             case "statuses":
                 self._keep("reports", said["reportId"], message.payload, said["epoch"])
 
-    def command_id(self, payload: bytes) -> str:
+    @staticmethod
+    def command_id(message: Message) -> str:
         """Which command a message on `commands` is."""
-        return str(json.loads(payload)["commandId"])
+        return str(json.loads(message.payload)["commandId"])
 
     def missing(self, kind: str) -> list[int]:
         """Numbers it knows of and has not heard, as far as they are still kept."""
         return [
-            number
-            for number in range(self._oldest[kind], self._newest[kind] + 1)
-            if number not in self._heard[kind]
+            number for number in range(self._oldest[kind], self._newest[kind] + 1) if number not in self._heard[kind]
         ]
 
     def heard(self, kind: str) -> dict[int, bytes]:
@@ -131,8 +132,7 @@ class Cloud:
         if said["part"] is not None or said["outcome"] == "rejected":
             self._office.heard(said)
         elif said["outcome"] == "held" and self._rng.random() < 0.6:
-            batch_id = said["batchId"]
-            self._timeline.after(self._rng.uniform(1, 120), lambda: self._say("confirm", batchId=batch_id))
+            self._timeline.after(self._rng.uniform(1, 120), lambda: self._confirm(said["batchId"]))
 
     def _hear_reply(self, said: Document) -> None:
         command = self.commands.get(said["commandId"])
@@ -141,6 +141,9 @@ class Cloud:
         command.answers.append(said)
 
     # What it says
+
+    def _confirm(self, batch_id: str) -> None:
+        self._say("confirm", batchId=batch_id)
 
     def _look(self) -> None:
         """Send again what nobody has answered; ask for what is missing; say what is kept."""
@@ -183,8 +186,8 @@ class Cloud:
         rng.shuffle(messages)
         for sent in messages:
             for _ in range(1 + (rng.random() < self._hostility.doubled)):
-                form = self._office.form(sent)
-                self._timeline.after(rng.uniform(0, rng.choice([1, 60])), lambda form=form: self._publish("invites", form))
+                send = partial(self._publish, "invites", self._office.form(sent))
+                self._timeline.after(rng.uniform(0, rng.choice([1, 60])), send)
             sent.sent_at = self._timeline.now + 60
         self._timeline.after(rng.expovariate(1 / self._hostility.batches), self._speak)
 

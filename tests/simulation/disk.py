@@ -16,7 +16,6 @@ import aiosqlite
 from agent.intents import Intents
 from storage.database import Database
 from tests.simulation.hostility import Hostility
-from tests.simulation.timeline import Timeline
 from tests.simulation.trace import Trace
 
 Point = Literal["open", "begin", "statement", "commit", "committed", "thread"]
@@ -26,12 +25,12 @@ _WORDS: Final = ("disk I/O error", "database or disk is full", "database is lock
 
 
 class Disk:
-    """``home`` holds one folder for each life of the process; ``committed`` is called when something has become durable.
+    """``home`` holds a folder for each life of the process; ``committed`` is called when something has become durable.
 
     ``touch`` is called with every point at which a process may die.
     """
 
-    def __init__(self, timeline: Timeline, rng: Random, hostility: Hostility, trace: Trace, home: Path) -> None:
+    def __init__(self, hostility: Hostility, trace: Trace, rng: Random, home: Path) -> None:
         self.committed: Callable[[], None] = lambda: None
         self.touch: Callable[[str], None] = lambda _: None
         self.folder = home / "card-0"
@@ -40,13 +39,11 @@ class Disk:
         """How many intents the card did not take."""
         self._home = home
         self._images = 0
-        self._timeline = timeline
         self._rng = rng
         self._hostility = hostility
         self._trace = trace
         self._sick_at: frozenset[Point] = frozenset()
         self._once = False
-        self._runs = 0
 
     def take_image(self) -> None:
         """The process ends here: what the card holds at this instant is what the next one finds.
@@ -59,7 +56,6 @@ class Disk:
         for file in dead.iterdir():
             if file.is_file() and not file.name.endswith("-shm"):
                 shutil.copyfile(file, self.folder / file.name)
-        self._runs += 1
 
     def forget(self) -> None:
         """Throw away the cards of the dead."""

@@ -72,7 +72,7 @@ class Doorkeeper:
     def look(self) -> None:
         """The list, or the moment, is another: whoever waits may be judged by either."""
         for asked, verdicts in self._waiting.values():
-            verdicts |= self._verdicts(asked.device_id, asked.mobile, asked.channel)
+            verdicts.update(self._verdicts(asked.device_id, asked.mobile, asked.channel))
         for command in self._commands.values():
             if self._board.truth <= command.said["expiresAt"] + 10_000:
                 said = command.said
@@ -153,8 +153,9 @@ class Doorkeeper:
         """Who asked long enough ago and has heard nothing."""
         return (asked for asked, _ in self._waiting.values() if now - asked.at > ANSWER_S)
 
-    def forget_waiting(self) -> None:
-        """Whoever still stands there has gone away."""
+    def expect_the_best(self) -> None:
+        """All is well from here on: nothing hinders anybody, and the time is known. Who stood there has gone away."""
+        self.hindered, self.sure = False, True
         self._waiting.clear()
 
     def _intent(self, device_id: str, name: str) -> Intent | None:
@@ -182,9 +183,7 @@ class Doorkeeper:
         return found
 
 
-def _verdicts(
-    row: Row | None, device_id: str, channel: str, at: int, *, taken_up: bool, sure: bool
-) -> set[str | None]:
+def _verdicts(row: Row | None, device_id: str, channel: str, at: int, *, taken_up: bool, sure: bool) -> set[str | None]:
     """Why somebody stays outside at a moment, None where they get in; a board may not be `sure` of the moment."""
     if row is None:
         return {"unknown_user"}

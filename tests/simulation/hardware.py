@@ -72,16 +72,12 @@ class _Contact:
 class Machine:
     """A Fluss+, or the panel of an intercom. ``moves`` sees every movement; ``answered`` every end of a request."""
 
-    def __init__(
-        self, device_id: str, timeline: Timeline, rng: Random, hostility: Hostility, trace: Trace
-    ) -> None:
+    def __init__(self, device_id: str, timeline: Timeline, hostility: Hostility, trace: Trace, rng: Random) -> None:
         self.device_id = device_id
         self.on = True
         self.calm = False
         self.asked: dict[str, Asked] = {}
-        self.moved: list[str] = []
-        """The ids under which it was told to move, in order."""
-        self.moves: Callable[[str], None] = lambda _: None
+        self.moves: Callable[[str, str], None] = lambda _, __: None
         self.answered: Callable[[Asked], None] = lambda _: None
         self._timeline = timeline
         self._rng = rng
@@ -141,8 +137,7 @@ class Machine:
         request_id = message["requestId"]
         self._trace.say(self._kind, f"told_{message['type']}", request=request_id, reason=message.get("reason"))
         if message["type"] == "actuate":
-            self.moved.append(request_id)
-            self.moves(request_id)
+            self.moves(self.device_id, request_id)
             self._end(request_id, "granted")
             self._confirm(contact, request_id)
         else:

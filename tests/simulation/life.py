@@ -1,16 +1,22 @@
-"""One run of the daemon's process: put together by its own composition root, on virtual time, among simulated things."""
+"""One run of the daemon's process: put together by its own composition root, on virtual time, in a simulated world."""
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
-from agent.config import Config
+from agent.config import Config, Device
+from agent.config_values import Places
 from agent.daemon import serve
+from agent.drivers.driver import Driver, Ears
 from agent.surroundings import Surroundings
 from storage.database import StorageFault
+from tests.oracle.histories import GATE, PANEL
+from tests.oracle.model import DeviceRule
 from tests.simulation.board import Board
+from tests.simulation.books import GATEWAY
 from tests.simulation.disk import Disk
 from tests.simulation.network import Network
 from tests.simulation.timeline import Loop, Over, Timeline
@@ -29,7 +35,7 @@ class Life:
         board: Board,
         disk: Disk,
         network: Network,
-        driver: Callable[..., object],
+        driver: Callable[[Device, Ears, Random], Driver],
         chance: Random,
     ) -> None:
         self.loop = Loop(timeline, thread_s=disk.thread_s, on_thread=disk.on_thread)
@@ -42,7 +48,7 @@ class Life:
             chance=chance,
             database=disk.database,
             connect=network.connect,
-            driver=driver,  # type: ignore[arg-type]  # of our machines
+            driver=driver,
         )
 
     def leave(self) -> None:
@@ -83,3 +89,21 @@ class Life:
     async def _main(self) -> None:
         self._stop = asyncio.Event()
         await serve(self._config, self._surroundings, self._stop, lambda: None)
+
+
+def configuration(home: Path, rules: Mapping[str, DeviceRule], rng: Random) -> Config:
+    """What an installer wrote, for these devices."""
+    days = rng.choice([1, 30])
+    document: dict[str, Any] = {
+        "gateway_id": GATEWAY,
+        "state_dir": str(home),
+        "mqtt": {"host": "mqtt.example.net", "tls": False},
+        "lists": {"incomplete_after_s": rng.choice([20, 300, 600]), "hold_removals_over": rng.choice([0.2, 0.5, 1.0])},
+        "retention": {"events_days": days, "reports_days": days},
+        "devices": [
+            {"id": device_id, "kind": rule.kind, "timezone": "Africa/Johannesburg", "max_users": rule.max_users}
+            | ({"opens": GATE} if device_id == PANEL else {})
+            for device_id, rule in rules.items()
+        ],
+    }
+    return Config.model_validate(document, context=Places(home, None))

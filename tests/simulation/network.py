@@ -27,7 +27,7 @@ class _Info(NamedTuple):
 class Network:
     """``acknowledged`` and ``published`` see what the gateway sends, before it is on its way."""
 
-    def __init__(self, timeline: Timeline, rng: Random, hostility: Hostility, trace: Trace, broker: Broker) -> None:
+    def __init__(self, timeline: Timeline, hostility: Hostility, trace: Trace, rng: Random, broker: Broker) -> None:
         self.timeline = timeline
         self.broker = broker
         self.acknowledged: Callable[[Message], None] = lambda _: None
@@ -277,4 +277,3 @@ class Wire(Connection):
 
 def _leaf(topic: str) -> str:
     return topic.rsplit("/", 1)[1]
-

@@ -14,6 +14,7 @@ from tests.simulation.hostility import Hostility
 Document = dict[str, Any]
 
 PEOPLE = [f"+2782000{number:04}" for number in range(28)]
+STRANGER = "+27829999999"
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 _HOUR_MS = 3_600_000
 
@@ -89,7 +90,11 @@ class Office:
         """A message that cannot be used."""
         rng = self._rng
         known = [each for each in self.sent if each.applied]
-        said: Document = {"batchId": f"bad-{len(self.sent)}", "gatewayId": GATEWAY, "revision": 900_000 + len(self.sent)}
+        said: Document = {
+            "batchId": f"bad-{len(self.sent)}",
+            "gatewayId": GATEWAY,
+            "revision": 900_000 + len(self.sent),
+        }
         said |= {"deviceIds": [GATE], "permission": "Always", "invitees": [self._invitee(rng.choice(PEOPLE))]}
         kinds: list[Document | bytes] = [
             b"{" + str(len(self.sent)).encode(),
@@ -171,7 +176,10 @@ class Office:
         elif kind < 0.3:
             hour = rng.randrange(24)
             window = {"days": rng.sample(DAYS, rng.randint(1, 7)), "from": f"{hour:02}:{rng.randrange(60):02}"}
-            row |= {"permission": "Repeat", "schedule": [window | {"until": f"{(hour + rng.randint(1, 9)) % 24:02}:30"}]}
+            row |= {
+                "permission": "Repeat",
+                "schedule": [window | {"until": f"{(hour + rng.randint(1, 9)) % 24:02}:30"}],
+            }
         elif kind < 0.35:
             row["permission"] = rng.choice(["Owner", "Full"])
         return row

@@ -99,7 +99,10 @@ class Loop(BaseEventLoop):
         return []
 
     def run_in_executor(  # type: ignore[override]  # what it gives back can be awaited, as every caller does
-        self, executor: Executor | None, func: Callable[..., T], *args: Any
+        self,
+        executor: Executor | None,  # noqa: ARG002 -- asyncio's
+        func: Callable[..., T],
+        *args: Any,
     ) -> "asyncio.Future[T]":
         """Do the work after a while, in the loop's own thread; it is done whether anybody still waits for it or not."""
         done: asyncio.Future[T] = self.create_future()
@@ -118,7 +121,11 @@ class Loop(BaseEventLoop):
         self.call_later(self._thread_s(), work)
         return done
 
-    async def connect_read_pipe(self, protocol_factory: Callable[[], Any], pipe: IO[bytes]) -> NoReturn:  # type: ignore[override]  # it never returns
+    async def connect_read_pipe(
+        self,
+        protocol_factory: Callable[[], Any],  # noqa: ARG002 -- asyncio's
+        pipe: IO[bytes],
+    ) -> NoReturn:
         """No pipes in this world: the installer's bench stays closed."""
         pipe.close()
         raise OSError("no pipes here")
@@ -134,8 +141,6 @@ class Loop(BaseEventLoop):
                 # What a task says while it is unwound, it says to nobody.
                 with contextlib.suppress(BaseException):
                     unwound.close()
-        self._ready.clear()
-        self._scheduled.clear()
         self.close()
 
     def _note(self, _: object, context: dict[str, Any]) -> None:

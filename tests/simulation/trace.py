@@ -1,7 +1,12 @@
 """What happened, line by line: kept where somebody wants to read it, and hashed in any case."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Final
+
+import structlog
+from structlog.typing import EventDict
 
 from tests.simulation.timeline import Timeline
 
@@ -33,3 +38,19 @@ class Trace:
     def digest(self) -> str:
         """The same for the same history, and for no other."""
         return self._hash.hexdigest()
+
+
+@contextmanager
+def listening(hear: Callable[[EventDict], None]) -> Iterator[None]:
+    """Have the daemon's log heard, and not written anywhere else."""
+
+    def note(_logger: object, _method: str, event: EventDict) -> EventDict:
+        hear(event)
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[note], cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
