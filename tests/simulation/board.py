@@ -1,5 +1,6 @@
 """The board: its two clocks, and the time service that sets one of them right."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ BEGINNING: Final = RELEASED + 300 * 86_400_000
 _DAY_MS: Final = 86_400_000
 _YEARS_MS: Final = 3_652 * _DAY_MS
 _POLL_S: Final = (64.0, 2_048.0)
+_HEARD_S: Final = 15.0
+"""By then the daemon has heard what the time service says."""
 
 
 class Board:
@@ -43,8 +46,8 @@ class Board:
         self._booted = -3_600.0
         self._start = 0
         self._ahead_ms = 0
-        self.right_since = 0.0
-        """Since when the wall clock has been right without a break, by the time service's word; inf: it is not."""
+        self._misled_until = 0.0
+        self._stepped = False
         self.poll(self._start, 1.0)
         if hostility.steps is not None:
             self._timeline.after(rng.expovariate(1 / hostility.steps), self._step)
@@ -58,6 +61,15 @@ class Board:
     def online(self) -> bool:
         """Whether the time servers can be reached."""
         return self._online()
+
+    @property
+    def misled(self) -> bool:
+        """Whether the daemon cannot know better: the clock jumped before it started, and nobody has set it right yet."""
+        return self._timeline.now < self._misled_until
+
+    def meet(self) -> None:
+        """The daemon starts on this board: what a mark of before a jump means now, nothing on the board can tell."""
+        self._misled_until = math.inf if self._stepped else 0.0
 
     def wall(self) -> int:
         """What the board believes."""
@@ -90,7 +102,7 @@ class Board:
                 self._ahead_ms = _DAY_MS - self.truth
             case "ahead":
                 self._ahead_ms = _YEARS_MS
-        self.right_since = float("inf")
+        self._stepped = False
         self._trace.say("board", "booted", ahead_ms=self._ahead_ms)
         self.poll(self._start, self._hostility.unsynchronised_s * self._rng.uniform(0.1, 1.0))
 
@@ -108,7 +120,8 @@ class Board:
             if self._online():
                 self._ahead_ms = 0
                 self._touch()
-                self.right_since = min(self.right_since, self._timeline.now)
+                self._misled_until = min(self._misled_until, self._timeline.now + _HEARD_S)
+                self._stepped = False
                 self.poll(start, self._rng.uniform(*_POLL_S))
             else:
                 self.poll(start, 30.0)
@@ -126,7 +139,7 @@ class Board:
         if self._timeline.now < self._hostility.length_s:
             ms = self._rng.choice([-400 * _DAY_MS, -7_200_000, -60_000, 30_000, 1_800_000, 86_400_000, _YEARS_MS])
             self._ahead_ms += ms
-            self.right_since = float("inf")
+            self._stepped = True
             self._trace.say("board", "stepped", ms=ms)
             self.poll(self._start, self._rng.uniform(1.0, self._hostility.unsynchronised_s + 60))
             self._timeline.after(self._rng.expovariate(1 / rate), self._step)

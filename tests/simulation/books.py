@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protocol.reports import receipt_payload, statuses_payload, unpacked
+from protocol.vocabulary import ClockState
 from storage import events, outbox
 from storage.database import Reader
 from storage.store import device_states
@@ -61,6 +62,8 @@ class Books:
         """Hashes of the messages that were refused."""
         self.replied: dict[str, list[Document]] = {}
         self.events: dict[int, Recorded] = {}
+        self.owed_again: set[int] = set()
+        """Reports that a part which came again has asked for, and that were not said again yet."""
         self.lost = 0
         """Events that the gateway owns up to have lost."""
         self._silence_ms = silence_s * 1000
@@ -68,6 +71,8 @@ class Books:
         self._published = published
         self._named = named
         self._truth = truth
+        self._taken: dict[str, set[int]] = {"reports": set(), "events": set()}
+        self._said_of: dict[tuple[str, int], list[int]] = {}
         self._stored_at: dict[tuple[str, int], int] = {}
         self._oldest = {"reports": 1, "events": 1}
         self._last_reply = 0
@@ -106,6 +111,20 @@ class Books:
     def accounts_for(self, payload: bytes) -> bool:
         """Whether a message on `invites` has its end in the store."""
         return self._named(payload) in self.applied or sha256(payload).hexdigest() in self.refused
+
+    def said(self, leaf: str, payload: bytes) -> None:
+        """The gateway publishes something. Raises Anomaly."""
+        if leaf in {"receipts", "statuses"}:
+            if payload not in self.payloads:
+                raise Anomaly(f"said and not stored: {payload[:200]!r}")
+            self.owed_again.discard(json.loads(payload)["reportId"])
+
+    def taken(self, leaf: str, payload: bytes) -> None:
+        """The gateway hears that the broker has something."""
+        if leaf in {"receipts", "statuses"}:
+            self._taken["reports"].add(json.loads(payload)["reportId"])
+        elif leaf == "events":
+            self._taken["events"].add(json.loads(payload)["eventId"])
 
     def check_list(self) -> None:
         """The list is the model's, row by row, and adds up. Raises Anomaly."""
@@ -149,7 +168,10 @@ class Books:
             )
             self.reports[report.number] = payload
             self.payloads.add(payload)
-            facts += _facts(json.loads(payload))
+            said = json.loads(payload)
+            if report.kind == "statuses" and said["batchId"] is not None:
+                self._said_of.setdefault((said["batchId"], said["part"]), []).append(report.number)
+            facts += _facts(said)
         if facts:
             self._compare(facts)
 
@@ -209,6 +231,9 @@ class Books:
         if receipt["outcome"] == "rejected":
             self.refused.add(receipt["payloadSha256"])
         elif receipt["part"] is not None:
+            if receipt["outcome"] == "replayed":
+                again = self._said_of.get((receipt["batchId"], receipt["part"]), ())
+                self.owed_again.update(number for number in again if number >= self._oldest["reports"])
             if receipt["outcome"] == "applied" and (receipt["batchId"], receipt["part"]) in self.applied:
                 raise Anomaly(f"part {receipt['batchId']}/{receipt['part']} was applied twice")
             self.applied.add((receipt["batchId"], receipt["part"]))
@@ -222,7 +247,8 @@ class Books:
             if recorded.number != newest:
                 raise Anomaly(f"event {recorded.number} follows {newest - 1}")
             self.events[newest] = recorded
-            self._stored_at["events", newest] = self._truth()
+            sure = recorded.event.clock is not ClockState.UNKNOWN
+            self._stored_at["events", newest] = min(recorded.event.at, self._truth()) if sure else self._truth()
         self.lost = events.span(reader).lost
 
     def _take_replies(self, reader: Reader) -> None:
@@ -234,6 +260,7 @@ class Books:
     def _check_retention(self, reader: Reader) -> None:
         """Nothing is forgotten that was not sent, or is not old: events by the true time, whatever the board believes.
 
+        And sent is what the broker has taken.
         A report goes by the date it carries, also where a board gave it which had never known the time.
         """
         ((sent, events_sent),) = reader.fetch("SELECT sent, events_sent FROM store")
@@ -251,6 +278,8 @@ class Books:
                         f"{column} {number} was forgotten {age_ms} ms after it was stored, sent: {number <= through}"
                     )
             self._oldest[kind] = oldest
+            if untaken := [number for number in range(oldest, through + 1) if number not in self._taken[kind]]:
+                raise Anomaly(f"{kind} {untaken[:10]} count as sent, and the broker never said that it has them")
 
     @property
     def oldest(self) -> Mapping[str, int]:

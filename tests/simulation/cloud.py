@@ -59,6 +59,8 @@ class Cloud:
         self.commands: dict[str, Command] = {}
         self.state: Document = {}
         self.calm = False
+        self.paused = False
+        """Nobody says anything new for a while, and looks less often."""
         self._timeline = timeline
         self._rng = rng
         self._hostility = hostility
@@ -160,7 +162,7 @@ class Cloud:
         for kind in ("reports", "events"):
             self._ask_for_missing(kind)
             self._acknowledge(kind)
-        self._timeline.after(_LOOK_S, self._look)
+        self._timeline.after(600.0 if self.paused else _LOOK_S, self._look)
 
     def _ask_for_missing(self, kind: str) -> None:
         if (missing := self.missing(kind)) and self._timeline.now - self._asked_at[kind] > self._patience_s:
@@ -181,6 +183,9 @@ class Cloud:
         """A new batch, its parts in any order and at any time, or what nobody can use."""
         if self.calm:
             return
+        self._timeline.after(self._rng.expovariate(1 / self._hostility.batches), self._speak)
+        if self.paused:
+            return
         rng = self._rng
         messages = [self._office.poison()] if rng.random() < self._hostility.poison else self._office.batch()
         rng.shuffle(messages)
@@ -189,11 +194,14 @@ class Cloud:
                 send = partial(self._publish, "invites", self._office.form(sent))
                 self._timeline.after(rng.uniform(0, rng.choice([1, 60])), send)
             sent.sent_at = self._timeline.now + 60
-        self._timeline.after(rng.expovariate(1 / self._hostility.batches), self._speak)
 
     def _order(self) -> None:
         """Somebody far away presses a button."""
         if self.calm:
+            return
+        assert self._hostility.orders is not None
+        self._timeline.after(self._rng.expovariate(1 / self._hostility.orders), self._order)
+        if self.paused:
             return
         rng = self._rng
         lasts_s = rng.choice([5, 30, 300])
@@ -203,10 +211,8 @@ class Cloud:
             mobile=rng.choice(PEOPLE),
             expiresAt=self._truth() + lasts_s * 1000,
         )
-        if rng.random() < 0.1:  # a mistake of whoever wrote the cloud: it must not open a gate for ever
+        if rng.random() < 0.25:  # a mistake of whoever wrote the cloud: it must not open a gate for ever
             self._broker.publish(Message("commands", command.payload, retained=True))
-        assert self._hostility.orders is not None
-        self._timeline.after(rng.expovariate(1 / self._hostility.orders), self._order)
 
     def _say(self, what: str, **fields: object) -> Command:
         said: Document = {"commandId": f"c{len(self.commands) + 1}", "gatewayId": GATEWAY, "command": what, **fields}

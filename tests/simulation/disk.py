@@ -66,7 +66,9 @@ class Disk:
     def fall_sick(self) -> float:
         """Trouble begins; how long it lasts, in seconds. Some of it happens once, some every time, some everywhere."""
         self._once = self._rng.random() < 0.5
-        self._sick_at = frozenset(_POINTS if self._rng.random() < 0.3 else [self._rng.choice(_POINTS)])
+        self._sick_at = frozenset(
+            _POINTS if self._rng.random() < 0.3 else [self._rng.choice((*_POINTS, "committed", "thread"))]
+        )
         self._trace.say("disk", "sick", at=",".join(sorted(self._sick_at)), once=self._once)
         return self._rng.choice([1.0, 10.0, 90.0])
 

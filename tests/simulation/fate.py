@@ -53,6 +53,8 @@ class Fate:
         self._disk = disk
         self._machines = machines
         self._subject = subject
+        self.paused = False
+        """Nothing happens for a while."""
         self._calm = False
         self._dies_after: int | None = None
         self._repeat(hostility.outages, self._outage)
@@ -62,12 +64,17 @@ class Fate:
         self._repeat(hostility.hardware_faults, self._hardware_fault)
         self._repeat(hostility.asks, subject.ask)
         self._repeat(hostility.asks * 3, subject.accept)
+        self._repeat(hostility.storms, self._storm)
         self._repeat(60.0, broker.save)
+
+    def end(self) -> None:
+        """Nothing new befalls the world."""
+        self._calm = True
+        self._dies_after = None
 
     def be_calm(self) -> None:
         """No more faults, and those that last are over."""
-        self._calm = True
-        self._dies_after = None
+        self.end()
         self._broker.calm = self._network.calm = True
         self._disk.recover()
         if not self._broker.up:
@@ -88,13 +95,39 @@ class Fate:
         self._dies_after = None
         return True
 
+    def moved(self) -> None:
+        """A gate moves: the worst of all moments to die, before it is told what became of it."""
+        if not self._calm and self._hostility.crashes is not None and self._rng.random() < 0.1:
+            self._timeline.after(self._rng.uniform(0, 1.5), lambda: None if self._calm else self._subject.kill())
+
+    def _storm(self) -> None:
+        """A bad minute: the card is sick, and the line and the broker come and go."""
+        self._disk_fault()
+        for _ in range(self._rng.randint(1, 4)):
+            after_s = self._rng.uniform(0, 30)
+            if self._rng.random() < 0.5:
+                self._timeline.after(after_s, self._blink)
+            else:
+                self._timeline.after(after_s, self._stumble)
+
+    def _blink(self) -> None:
+        if not self._calm and self._network.reachable:
+            self._network.fail()
+            self._network.recover()
+
+    def _stumble(self) -> None:
+        if not self._calm and self._broker.up:
+            self._broker.crash()
+            self._broker.start()
+
     def _repeat(self, mean_s: float | None, happens: Callable[[], None]) -> None:
         if mean_s is None:
             return
 
         def again() -> None:
             if not self._calm:
-                happens()
+                if not self.paused:
+                    happens()
                 self._timeline.after(self._rng.expovariate(1 / mean_s), again)
 
         self._timeline.after(self._rng.expovariate(1 / mean_s), again)

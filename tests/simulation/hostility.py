@@ -61,6 +61,8 @@ class Hostility:
     resends_live: bool
     disk_faults: float | None
     disk_slow_s: float
+    storms: float | None
+    """Minutes in which everything is bad at once."""
     crashes: float | None
     leaves: float
     """The share of ends of a process that it is asked for."""
@@ -109,9 +111,10 @@ class Hostility:
             resends_live=rng.random() < 0.3,
             disk_faults=rate(0.5, 1, 3 * hours),
             disk_slow_s=rng.choice([0.0, 0.001, 0.02, 0.3]),
+            storms=rate(0.4, 1, 3 * hours),
             crashes=rate(0.7, 1, 3 * hours),
             leaves=rng.choice([0.0, 0.3]),
-            off_s=rng.choice([1.0, 30.0, 600.0]),
+            off_s=rng.choice([1.0, 1.0, 30.0, 30.0, 100.0, 90_000.0]),
             wakes=rng.choice(["right", "late", "late", "1970", "ahead"]),
             unsynchronised_s=rng.choice([5.0, 60.0, 900.0]),
             steps=rate(0.3, 1, 2 * hours),

@@ -25,13 +25,17 @@ class _Info(NamedTuple):
 
 
 class Network:
-    """``acknowledged`` and ``published`` see what the gateway sends, before it is on its way."""
+    """``acknowledged`` and ``published`` see what the gateway sends, before it is on its way.
+
+    ``taken`` sees what it hears the broker has.
+    """
 
     def __init__(self, timeline: Timeline, hostility: Hostility, trace: Trace, rng: Random, broker: Broker) -> None:
         self.timeline = timeline
         self.broker = broker
         self.acknowledged: Callable[[Message], None] = lambda _: None
         self.published: Callable[[Message], None] = lambda _: None
+        self.taken: Callable[[Message], None] = lambda _: None
         self.reachable = True
         self.calm = False
         self._rng = rng
@@ -171,7 +175,11 @@ class Wire(Connection):
 
         def arrive(packet_id: int) -> None:
             self._network.broker.take(message)
-            self._down(lambda: self._hand(self._answer, packet_id, [0]))
+            self._down(lambda: taken(packet_id))
+
+        def taken(packet_id: int) -> None:
+            self._network.taken(message)
+            self._hand(self._answer, packet_id, [0])
 
         return self._asked(arrive)
 

@@ -15,6 +15,8 @@ def unrest(books: Books, cloud: Cloud, office: Office) -> str | None:
         kept = [number for number in stored if number >= books.oldest[kind]]
         if missed := [number for number in kept if number not in cloud.heard(kind)]:
             return f"the cloud has not heard {kind} {missed[:10]}"
+    if books.owed_again:
+        return f"not said again after a replay: {sorted(books.owed_again)}"
     for number, payload in cloud.heard("reports").items():
         if books.reports.get(number) != payload:
             return f"the cloud has heard a report {number} that was never stored"
