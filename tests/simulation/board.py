@@ -64,7 +64,7 @@ class Board:
 
     @property
     def misled(self) -> bool:
-        """Whether the daemon cannot know better: the clock jumped before it started, and nobody has set it right yet."""
+        """Whether the daemon cannot know better: the clock jumped before it started, and was not set right yet."""
         return self._timeline.now < self._misled_until
 
     def meet(self) -> None:

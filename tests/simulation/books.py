@@ -278,6 +278,8 @@ class Books:
                         f"{column} {number} was forgotten {age_ms} ms after it was stored, sent: {number <= through}"
                     )
             self._oldest[kind] = oldest
+            if kind == "reports":
+                self.owed_again = {number for number in self.owed_again if number >= oldest}
             if untaken := [number for number in range(oldest, through + 1) if number not in self._taken[kind]]:
                 raise Anomaly(f"{kind} {untaken[:10]} count as sent, and the broker never said that it has them")
 

@@ -3,6 +3,7 @@
 from collections import deque
 from copy import copy
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -33,6 +34,13 @@ class Session:
     waiting: deque[Message] = field(default_factory=deque)
     underway: dict[int, Message] = field(default_factory=dict)
     last_id: int = 0
+
+    def next_id(self, *, lowest: bool) -> int:
+        """A packet id that is free: the lowest, or the one after the last."""
+        if lowest:
+            return next(number for number in count(1) if number not in self.underway)
+        self.last_id = self.last_id % 65_535 + 1
+        return self.last_id
 
     def copied(self) -> "Session":
         """As it is now."""
@@ -187,9 +195,9 @@ class Broker:
         while line is not None and session is not None and session.waiting:
             if len(session.underway) >= self._hostility.window:
                 return
-            session.last_id = session.last_id % 65_535 + 1
-            session.underway[session.last_id] = session.waiting.popleft()
-            line.deliver(session.last_id, session.underway[session.last_id])
+            packet_id = session.next_id(lowest=self._hostility.lowest_ids)
+            session.underway[packet_id] = session.waiting.popleft()
+            line.deliver(packet_id, session.underway[packet_id])
 
     def _again(self) -> None:
         """Some brokers send again on a live connection what has waited long for its acknowledgement."""

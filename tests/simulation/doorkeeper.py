@@ -1,12 +1,13 @@
 """Who stood at a gate, what became of them, and whether that was right: by the model's list and the true time."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from agent import intents
 from agent.intents import SLOT_BYTES, Intent
+from protocol.events import Event
 from tests.oracle.histories import GATE
 from tests.oracle.rows import Row
 from tests.simulation.board import Board
@@ -45,6 +46,7 @@ class Doorkeeper:
         self._disk = disk
         self._waiting: dict[str, tuple[Asked, set[str | None]]] = {}
         self._allowed: dict[str, set[str | None]] = {}
+        self._asked: dict[str, Asked] = {}
         self._told: list[tuple[Asked, int]] = []
         self._moved: Counter[str] = Counter()
         self._unnoted: set[str] = set()
@@ -59,6 +61,7 @@ class Doorkeeper:
 
     def asked(self, asked: Asked) -> None:
         """Somebody asks."""
+        self._asked[asked.request_id] = asked
         self._waiting[asked.request_id] = (asked, set())
         self._allowed[asked.request_id] = self._waiting[asked.request_id][1]
         self.look()
@@ -74,7 +77,7 @@ class Doorkeeper:
         for asked, verdicts in self._waiting.values():
             verdicts.update(self._verdicts(asked.device_id, asked.mobile, asked.channel))
         for command in self._commands.values():
-            if self._board.truth <= command.said["expiresAt"] + 10_000:
+            if self._board.misled or self._board.truth <= command.said["expiresAt"] + 10_000:
                 said = command.said
                 self._allowed[command.command_id] |= self._verdicts(said["deviceId"], said["mobile"], "wifi")
 
@@ -139,10 +142,15 @@ class Doorkeeper:
         intents_of = Counter(row.intent for row in rows if row.intent is not None)
         if repeated := [intent for intent, times in intents_of.items() if times > 1]:
             raise Anomaly(f"intents with several events: {repeated}")
-        self._check_told(Counter(row.request for row in rows))
+        self._check_told(rows)
 
-    def _check_told(self, logged: Counter[str]) -> None:
-        """Whoever got an answer is in the log, unless the process died before it could write that down."""
+    def _check_told(self, rows: Sequence[Event]) -> None:
+        """Whoever got an answer is in the log, once, unless the process died before it could write that down."""
+        logged = Counter(row.request for row in rows)
+        at_once = Counter((row.request, row.at) for row in rows)
+        for (request, _), times in at_once.items():
+            if times > 1 and (asked := self._asked.get(request)) is not None and asked.said == 1:
+                raise Anomaly(f"{asked} is in the log {times} times")
         if self._books.lost:
             return
         for asked, life in self._told:

@@ -27,6 +27,8 @@ class Asked:
     device_id: str
     mobile: str
     channel: str
+    said: int = 0
+    """How often the hardware has said so."""
     answer: str | None = None
     """`granted`, or the reason for a refusal."""
 
@@ -164,6 +166,7 @@ class Machine:
 
     def _say(self, asked: Asked) -> None:
         if self._contact is not None:
+            asked.said += 1
             age = round((self._timeline.now - asked.at) * 1000)
             said = {"type": "request", "requestId": asked.request_id, "channel": asked.channel, "ageMs": age}
             self._contact.hear(said | {"mobile": asked.mobile})

@@ -48,6 +48,8 @@ class Hostility:
     """How many messages a broker keeps for a gateway that is away."""
     window: int
     """How many messages may be on their way to a gateway unacknowledged."""
+    lowest_ids: bool
+    """A packet id is used again as soon as it is free."""
     latency_s: float
     half_open: float
     """The share of broken connections of which nobody is told."""
@@ -102,6 +104,7 @@ class Hostility:
             overflow=rng.choice(["newest", "oldest"]),
             queue=rng.choice([3, 8, 20, 1_000]),
             window=rng.choice([1, 2, 5, 20]),
+            lowest_ids=rng.random() < 0.5,
             latency_s=rng.choice([0.002, 0.02, 0.2, 1.0]),
             half_open=rng.choice([0.0, 0.5, 1.0]),
             lost=often(0.3, 0.3),
@@ -111,7 +114,7 @@ class Hostility:
             resends_live=rng.random() < 0.3,
             disk_faults=rate(0.5, 1, 3 * hours),
             disk_slow_s=rng.choice([0.0, 0.001, 0.02, 0.3]),
-            storms=rate(0.4, 1, 3 * hours),
+            storms=rate(0.5, 1, 4 * hours),
             crashes=rate(0.7, 1, 3 * hours),
             leaves=rng.choice([0.0, 0.3]),
             off_s=rng.choice([1.0, 1.0, 30.0, 30.0, 100.0, 90_000.0]),
