@@ -4,32 +4,33 @@ import argparse
 import sys
 import time
 
-from tests.simulation.world import live
+from tests.simulation.world import LENGTH_S, live
 
 
 def main() -> int:
     """The exit code: 1 where a rule was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seed", type=int, help="one world")
-    parser.add_argument("--seeds", help="several, such as 1-1000")
-    parser.add_argument("--seconds", type=float, default=600.0, help="how long there are faults (virtual; default 600)")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--seed", type=int, help="one world")
+    which.add_argument("--seeds", help="several, such as 1-1000")
+    parser.add_argument(
+        "--seconds", type=float, default=LENGTH_S, help="virtual seconds of faults (default %(default)s)"
+    )
     parser.add_argument("--trace", action="store_true", help="tell everything that happened")
+    parser.add_argument("--digests", action="store_true", help="the hash of each history: the same for the same seed")
     asked = parser.parse_args()
-    first, last = map(int, asked.seeds.split("-")) if asked.seeds else (asked.seed or 1, asked.seed or 1)
+    first, last = map(int, asked.seeds.split("-")) if asked.seeds else (asked.seed, asked.seed)
     began, broken = time.monotonic(), 0
     for seed in range(first, last + 1):
         outcome = live(seed, asked.seconds, whole=asked.trace)
         if asked.trace:
-            sys.stdout.write("\n".join(outcome.lines) + "\n")
+            sys.stdout.write("\n".join([*outcome.lines, ""]))
+        if asked.digests:
+            sys.stdout.write(f"{seed} {outcome.digest}\n")
         if outcome.anomaly is not None:
             broken += 1
             sys.stdout.write(f"seed {seed}: {outcome.anomaly}\n")
-        if first == last:
-            lines = [
-                f"{name}={getattr(outcome, name)}" for name in outcome.__slots__ if name not in {"lines", "anomaly"}
-            ]
-            sys.stdout.write(" ".join(lines) + "\n")
-    sys.stdout.write(f"{last - first + 1} worlds, {broken} broken, {time.monotonic() - began:.1f} s\n")
+    sys.stderr.write(f"{last - first + 1} worlds, {broken} broken, {time.monotonic() - began:.1f} s\n")
     return 1 if broken else 0
 
 

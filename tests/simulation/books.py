@@ -18,6 +18,7 @@ from storage.store import device_states
 from tests.oracle.items import Document
 from tests.oracle.model import DeviceRule, Gateway
 from tests.oracle.store import told
+from tests.simulation.pen import UNBELIEVED
 
 if TYPE_CHECKING:
     from storage.events import Recorded
@@ -35,9 +36,10 @@ class Anomaly(AssertionError):
 
 
 class Books:
-    """``published`` finds the bytes of a part, by (batchId, part) or by their hash; ``named`` is the way back.
+    """``published`` finds what a message says, by (batchId, part) or by its hash; ``named`` is the reverse.
 
-    ``truth`` is the true moment, ``keep_days`` how long the configuration keeps reports and events.
+    ``forged`` knows, by its hash, what nobody has sent who is believed. ``truth`` is the true moment, ``keep_days`` how
+    long the configuration keeps reports and events.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Books:
         keep_days: int,
         published: Callable[[tuple[str, int] | str], bytes],
         named: Callable[[bytes], tuple[str, int] | None],
+        forged: Callable[[str], bool],
         truth: Callable[[], int],
     ) -> None:
         self.model = Gateway(GATEWAY, dict(devices), share, 20)
@@ -60,7 +63,7 @@ class Books:
         self.applied: set[tuple[str, int]] = set()
         self.refused: set[str] = set()
         """Hashes of the messages that were refused."""
-        self.replied: dict[str, list[Document]] = {}
+        self.replied: dict[str | None, list[Document]] = {}
         self.events: dict[int, Recorded] = {}
         self.owed_again: set[int] = set()
         """Reports that a part which came again has asked for, and that were not said again yet."""
@@ -70,6 +73,7 @@ class Books:
         self._keep_ms = keep_days * DAY_MS
         self._published = published
         self._named = named
+        self._forged = forged
         self._truth = truth
         self._taken: dict[str, set[int]] = {"reports": set(), "events": set()}
         self._said_of: dict[tuple[str, int], list[int]] = {}
@@ -185,6 +189,11 @@ class Books:
                 if told_of["payloadSha256"] not in self.refused:
                     raise Anomaly(f"{told_of} tells of repetitions of what was never refused")
                 continue
+            if kind == "receipt" and told_of["error"] in UNBELIEVED:
+                if pending or not self._forged(told_of["payloadSha256"]):
+                    raise Anomaly(f"the gateway said {fact}, and should have believed it")
+                self._note(told_of)
+                continue
             if not _took(pending, fact):
                 if pending:
                     raise Anomaly(f"the gateway said {fact}, and should have said {pending[0]}")
@@ -226,6 +235,8 @@ class Books:
         refused = receipt["outcome"] == "rejected"
         name = receipt["payloadSha256"] if refused else (receipt["batchId"], receipt["part"])
         self.model.receive(self._published(name), at)
+        if refused:  # of a signed message the model has seen no more than what it says
+            self.model.says.reports[-1]["payloadSha256"] = receipt["payloadSha256"]
 
     def _note(self, receipt: Document) -> None:
         if receipt["outcome"] == "rejected":

@@ -12,12 +12,14 @@ from tests.simulation.books import GATEWAY, Anomaly
 from tests.simulation.broker import Broker, Message
 from tests.simulation.hostility import Hostility
 from tests.simulation.office import PEOPLE, Office
+from tests.simulation.pen import UNBELIEVED, Pen
 from tests.simulation.timeline import Timeline
 from tests.simulation.trace import Trace
 
 Document = dict[str, Any]
 
 _LOOK_S: Final = 4.0
+_EAGER_S: Final = 3.0
 _TRIES: Final = 40
 
 
@@ -53,6 +55,7 @@ class Cloud:
         *,
         broker: Broker,
         office: Office,
+        pen: Pen,
         truth: Callable[[], int],
     ) -> None:
         self.ordered: Callable[[Command], None] = lambda _: None
@@ -67,8 +70,11 @@ class Cloud:
         self._trace = trace
         self._broker = broker
         self._office = office
+        self._pen = pen
+        self._ids: dict[bytes, str | None] = {}
         self._truth = truth
         self._patience_s = rng.uniform(10, 90)
+        self._eager = rng.random() < 0.5
         self._heard: dict[str, dict[int, bytes]] = {"reports": {}, "events": {}}
         self._newest = {"reports": 0, "events": 0}
         self._oldest = {"reports": 1, "events": 1}
@@ -99,10 +105,9 @@ class Cloud:
             case "statuses":
                 self._keep("reports", said["reportId"], message.payload, said["epoch"])
 
-    @staticmethod
-    def command_id(message: Message) -> str:
-        """Which command a message on `commands` is."""
-        return str(json.loads(message.payload)["commandId"])
+    def command_id(self, message: Message) -> str | None:
+        """Which command a message on `commands` is; None for what is none of ours."""
+        return self._ids[message.payload]
 
     def missing(self, kind: str) -> list[int]:
         """Numbers it knows of and has not heard, as far as they are still kept."""
@@ -124,6 +129,8 @@ class Cloud:
 
     def _hear_state(self, said: Document) -> None:
         self.state = said
+        if self._eager and said["online"]:  # who is there may just have come back
+            self._send_again(_EAGER_S)
         self._epoch = said["epoch"]
         for kind in self._newest:
             # A document may be late, and so older than what has come since.
@@ -137,6 +144,8 @@ class Cloud:
             self._timeline.after(self._rng.uniform(1, 120), lambda: self._confirm(said["batchId"]))
 
     def _hear_reply(self, said: Document) -> None:
+        if said["commandId"] is None and said["error"]["code"] in UNBELIEVED:
+            return
         command = self.commands.get(said["commandId"])
         if command is None:
             raise Anomaly(f"a reply to what was never asked: {said}")
@@ -150,10 +159,7 @@ class Cloud:
     def _look(self) -> None:
         """Send again what nobody has answered; ask for what is missing; say what is kept."""
         now = self._timeline.now
-        for sent in self._office.unsettled():
-            if now - sent.sent_at > self._patience_s * (1 + min(sent.tries, 4)):
-                sent.sent_at, sent.tries = now, sent.tries + 1
-                self._publish("invites", self._office.form(sent))
+        self._send_again(self._patience_s)
         for command in self.commands.values():
             waits = not command.answers and now - command.sent_at > 15 * (1 + command.tries) and command.tries < _TRIES
             if waits and (not command.moves or command.said["expiresAt"] + 20_000 > self._truth()):
@@ -163,6 +169,14 @@ class Cloud:
             self._ask_for_missing(kind)
             self._acknowledge(kind)
         self._timeline.after(600.0 if self.paused else _LOOK_S, self._look)
+
+    def _send_again(self, after_s: float) -> None:
+        """Send what nobody has receipted so long after it was sent last; ever more rarely."""
+        now = self._timeline.now
+        for sent in self._office.unsettled():
+            if now - sent.sent_at > after_s * (1 + min(sent.tries, 4)):
+                sent.sent_at, sent.tries = now, sent.tries + 1
+                self._publish("invites", self._office.form(sent))
 
     def _ask_for_missing(self, kind: str) -> None:
         if (missing := self.missing(kind)) and self._timeline.now - self._asked_at[kind] > self._patience_s:
@@ -204,6 +218,8 @@ class Cloud:
         if self.paused:
             return
         rng = self._rng
+        if self._pen.key is not None and rng.random() < 0.2:
+            self._forge()
         lasts_s = rng.choice([5, 30, 300])
         command = self._say(
             rng.choice(["trigger", "trigger", "open", "close"]),
@@ -213,10 +229,22 @@ class Cloud:
         )
         if rng.random() < 0.25:  # a mistake of whoever wrote the cloud: it must not open a gate for ever
             self._broker.publish(Message("commands", command.payload, retained=True))
+        if rng.random() < 0.4:  # somebody's finger, or a queue that delivers at least once
+            send = partial(self._publish, "commands", command.payload)
+            self._timeline.after(rng.uniform(0, 1.2 * lasts_s), send)
+
+    def _forge(self) -> None:
+        """Somebody who has the broker, and not the key, wants in."""
+        said = {"commandId": f"x{len(self._ids)}", "gatewayId": GATEWAY, "command": "trigger", "deviceId": GATE}
+        forged = json.dumps(said | {"mobile": PEOPLE[0], "expiresAt": self._truth() + 60_000}).encode()
+        forged = self._pen.forge(forged)
+        self._ids[forged] = None
+        self._publish("commands", forged)
 
     def _say(self, what: str, **fields: object) -> Command:
         said: Document = {"commandId": f"c{len(self.commands) + 1}", "gatewayId": GATEWAY, "command": what, **fields}
-        command = Command(said, json.dumps(said).encode(), self._timeline.now)
+        command = Command(said, self._pen.write(json.dumps(said).encode()), self._timeline.now)
+        self._ids[command.payload] = command.command_id
         self.commands[command.command_id] = command
         if command.moves:
             self.ordered(command)

@@ -44,6 +44,7 @@ class Disk:
         self._trace = trace
         self._sick_at: frozenset[Point] = frozenset()
         self._once = False
+        self._connections: list[Connection] = []
 
     def take_image(self) -> None:
         """The process ends here: what the card holds at this instant is what the next one finds.
@@ -56,6 +57,12 @@ class Disk:
         for file in dead.iterdir():
             if file.is_file() and not file.name.endswith("-shm"):
                 shutil.copyfile(file, self.folder / file.name)
+
+    def let_go(self) -> None:
+        """A process is gone, and with it every connection it had."""
+        for connection in self._connections:
+            connection.stop()
+        self._connections.clear()
 
     def forget(self) -> None:
         """Throw away the cards of the dead."""
@@ -100,7 +107,8 @@ class Disk:
         return Database(path, connect=self._connect)
 
     def _connect(self, path: Path, **more: Any) -> "Connection":
-        return Connection(self, partial(sqlite3.connect, path, **more))
+        self._connections.append(Connection(self, partial(sqlite3.connect, path, **more)))
+        return self._connections[-1]
 
     def meet(self, point: Point) -> None:
         """Something is about to be done there, or has just been; raises what SQLite would."""

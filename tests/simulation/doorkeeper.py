@@ -110,7 +110,9 @@ class Doorkeeper:
     def _check_entitled(self, intent: Intent) -> None:
         self.look()
         if intent.command_id is not None:
-            command = self._commands[intent.command_id]
+            command = self._commands.get(intent.command_id)
+            if command is None:
+                raise Anomaly(f"command {intent.command_id} moved a gate, and nobody has sent it")
             if not self._board.misled and self._board.truth > command.said["expiresAt"] + SLACK_MS + 2_000:
                 raise Anomaly(f"command {intent.command_id} was carried out late")
             for reply in self._books.replied.get(intent.command_id, ()):

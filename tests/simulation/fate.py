@@ -103,7 +103,7 @@ class Fate:
     def _storm(self) -> None:
         """A bad minute: the card is sick, and the line and the broker come and go."""
         self._disk_fault()
-        for _ in range(self._rng.randint(1, 4)):
+        for _ in range(self._rng.randint(2, 6)):
             after_s = self._rng.uniform(0, 30)
             if self._rng.random() < 0.5:
                 self._timeline.after(after_s, self._blink)
@@ -148,7 +148,7 @@ class Fate:
 
     def _end(self) -> None:
         """At once, at some point of what it does next, or because somebody asks for it."""
-        self.reboots = self._rng.random() < 0.4
+        self.reboots = self._rng.random() < 0.6
         if self._rng.random() < self._hostility.leaves:
             self._subject.leave()
         elif self._rng.random() < 0.5:

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from agent import answers, clock, intake, presence, recorder, reporter, stream, upkeep
 from storage import database, outbox
+
+_LONG_S: Final = 3_600.0
 
 Overflow = Literal["newest", "oldest"]
 Persistence = Literal["none", "snapshot", "whole"]
@@ -78,6 +80,8 @@ class Hostility:
     hardware_faults: float | None
     mute: float
     """The share of movements that hardware never confirms."""
+    signed: bool
+    """The gateway believes one key alone."""
     poison: float
     """The share of messages that nobody can use."""
     asks: float
@@ -87,10 +91,14 @@ class Hostility:
 
     @classmethod
     def of(cls, rng: Random, length_s: float) -> "Hostility":
-        """Each fault is there in some worlds alone: what is always there hides what the others would show."""
+        """Each fault is there in some worlds alone: what is always there hides what the others would show.
+
+        In a world of hours there are all that come and go.
+        """
+        long = length_s >= _LONG_S
 
         def rate(share: float, low: float, high: float) -> float | None:
-            return length_s / rng.uniform(low, high) if rng.random() < share else None
+            return length_s / rng.uniform(low, high) if rng.random() < share or long else None
 
         def often(share: float, most: float) -> float:
             return rng.uniform(0, most) if rng.random() < share else 0.0
@@ -117,16 +125,17 @@ class Hostility:
             storms=rate(0.5, 1, 4 * hours),
             crashes=rate(0.7, 1, 3 * hours),
             leaves=rng.choice([0.0, 0.3]),
-            off_s=rng.choice([1.0, 1.0, 30.0, 30.0, 100.0, 90_000.0]),
-            wakes=rng.choice(["right", "late", "late", "1970", "ahead"]),
-            unsynchronised_s=rng.choice([5.0, 60.0, 900.0]),
+            off_s=rng.choice([1.0, 1.0, 30.0, 30.0, 100.0, 100.0 if long else 90_000.0]),
+            wakes=rng.choice(["right", "late", "1970", "ahead"]),
+            unsynchronised_s=rng.choice([20.0, 120.0, 900.0]),
             steps=rate(0.3, 1, 2 * hours),
             hardware_faults=rate(0.5, 1, 4 * hours),
             mute=often(0.3, 0.2),
+            signed=rng.random() < 0.5,
             poison=often(0.4, 0.3),
-            asks=length_s / rng.uniform(10, 30) * hours**0.5,
-            orders=None if rng.random() < 0.3 else length_s / rng.uniform(2, 10),
-            batches=length_s / rng.uniform(3, 9) * hours**0.5,
+            asks=length_s / rng.uniform(8, 20) / hours,
+            orders=None if rng.random() < 0.3 else length_s / rng.uniform(2, 8) / hours,
+            batches=length_s / rng.uniform(3, 7) / hours,
             bounds={where: rng.choice(values) for where, values in _BOUNDS.items()},
         )
 

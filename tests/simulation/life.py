@@ -7,11 +7,12 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from agent.config import Config, Device
+from agent.config import Config, Device, Trust
 from agent.config_values import Places
 from agent.daemon import serve
 from agent.drivers.driver import Driver, Ears
 from agent.surroundings import Surroundings
+from protocol.signatures import Key
 from storage.database import StorageFault
 from tests.oracle.histories import GATE, PANEL
 from tests.oracle.model import DeviceRule
@@ -40,6 +41,7 @@ class Life:
     ) -> None:
         self.loop = Loop(timeline, thread_s=disk.thread_s, on_thread=disk.on_thread)
         self._config = config
+        self._disk = disk
         self._stop: asyncio.Event | None = None
         self._surroundings = Surroundings(
             clock=board.clock,
@@ -78,6 +80,7 @@ class Life:
             return "over"
         finally:
             self.loop.abandon()
+            self._disk.let_go()
         if (error := main.exception()) is None:
             return "left"
         if isinstance(error, StorageFault | OSError):
@@ -91,8 +94,8 @@ class Life:
         await serve(self._config, self._surroundings, self._stop, lambda: None)
 
 
-def configuration(home: Path, rules: Mapping[str, DeviceRule], rng: Random) -> Config:
-    """What an installer wrote, for these devices."""
+def configuration(home: Path, rules: Mapping[str, DeviceRule], key: Key | None, rng: Random) -> Config:
+    """What an installer wrote, for these devices, and whom they are to believe."""
     days = rng.choice([1, 30])
     document: dict[str, Any] = {
         "gateway_id": GATEWAY,
@@ -106,4 +109,5 @@ def configuration(home: Path, rules: Mapping[str, DeviceRule], rng: Random) -> C
             for device_id, rule in rules.items()
         ],
     }
-    return Config.model_validate(document, context=Places(home, None))
+    config = Config.model_validate(document, context=Places(home, None))
+    return config.model_copy(update={"trust": Trust.model_construct(keys=(key,))}) if key else config

@@ -8,12 +8,16 @@ from random import Random
 from typing import Any
 
 from tests.oracle.histories import GATE, PANEL
-from tests.simulation.books import GATEWAY
+from tests.simulation.books import GATEWAY, Anomaly
 from tests.simulation.hostility import Hostility
+from tests.simulation.pen import Pen
 
 Document = dict[str, Any]
 
 PEOPLE = [f"+2782000{number:04}" for number in range(28)]
+VISITORS = PEOPLE[:9]
+"""Who mostly has access for a time only."""
+
 STRANGER = "+27829999999"
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 _HOUR_MS = 3_600_000
@@ -34,24 +38,39 @@ class Sent:
     tries: int = 0
 
 
-class Office:
-    """``truth`` is the true moment in epoch milliseconds."""
+_NOBODYS = Sent(None, None)
 
-    def __init__(self, rng: Random, hostility: Hostility, truth: Callable[[], int]) -> None:
+
+class Office:
+    """``pen`` writes what it sends; ``truth`` is the true moment in epoch milliseconds."""
+
+    def __init__(self, rng: Random, hostility: Hostility, pen: Pen, truth: Callable[[], int]) -> None:
         self.sent: list[Sent] = []
         self._rng = rng
         self._hostility = hostility
+        self._pen = pen
         self._truth = truth
         self._revision = 0
         self._by_name: dict[tuple[str, int], Sent] = {}
         self._by_hash: dict[str, bytes] = {}
         self._names: dict[bytes, tuple[str, int]] = {}
+        self._forged: set[str] = set()
+        self._plain: dict[bytes, bytes] = {}
 
     def bytes_of(self, name: tuple[str, int] | str) -> bytes:
-        """The message that a receipt means: by batch and part in the form that holds longest, or by its hash."""
-        if isinstance(name, str):
-            return self._by_hash[name]
-        return max(self._by_name[name].forms, key=lambda form: json.loads(form).get("expiresAt") or 1 << 60)
+        """What the message says that a receipt means: by batch and part in the form that holds longest, or by its hash.
+
+        Raises Anomaly where nobody who is believed has sent any such thing.
+        """
+        forms = [self._by_hash.get(name)] if isinstance(name, str) else self._by_name.get(name, _NOBODYS).forms
+        said = [self._plain[form] for form in forms if form in self._plain]
+        if not said or name in self._forged:
+            raise Anomaly(f"{name} has had an effect, and nobody has sent it")
+        return max(said, key=_expires_at) if len(said) > 1 else said[0]
+
+    def is_forged(self, digest: str) -> bool:
+        """Whether a message, by its hash, is nobody's who is believed."""
+        return digest in self._forged
 
     def name_of(self, payload: bytes) -> tuple[str, int] | None:
         """Which part a message is; None for what cannot be used."""
@@ -110,12 +129,14 @@ class Office:
                 other | {"invitees": [{"userName": "Somebody", "mobile": PEOPLE[0]}], "note": len(self.sent)},
                 said | {"revision": other["revision"]},
             ]
+        if self._pen.key is not None and rng.random() < 0.5:
+            forged = self._pen.forge(json.dumps(said).encode())
+            self._forged.add(sha256(forged).hexdigest())
+            return self._kept(Sent(None, None, [forged]), forged, b"")
         made = rng.choice(kinds)
         if isinstance(made, bytes):
-            sent = Sent(None, None, [made])
-            self._by_hash[sha256(made).hexdigest()] = made
-            self.sent.append(sent)
-            return sent
+            form = self._pen.write(made)
+            return self._kept(Sent(None, None, [form]), form, made)
         return self._new(None, made)
 
     def form(self, sent: Sent) -> bytes:
@@ -126,9 +147,11 @@ class Office:
         stamped = sent.said | {"issuedAt": self._truth()}
         if sent.name is not None and self._rng.random() < 0.1:
             stamped |= {"expiresAt": self._in(60, 7_200)}
-        form = json.dumps(stamped).encode()
+        plain = json.dumps(stamped).encode()
+        form = self._pen.write(plain)
         sent.forms.append(form)
         self._by_hash[sha256(form).hexdigest()] = form
+        self._plain[form] = plain
         if sent.name is not None:
             self._names[form] = sent.name
         return form
@@ -150,6 +173,12 @@ class Office:
         found = self._by_name.get((receipt["batchId"], receipt["part"]))
         return [found] if found else []
 
+    def _kept(self, sent: Sent, form: bytes, plain: bytes) -> Sent:
+        self._by_hash[sha256(form).hexdigest()] = form
+        self._plain[form] = plain
+        self.sent.append(sent)
+        return sent
+
     def _new(self, name: tuple[str, int] | None, said: Document) -> Sent:
         sent = Sent(name, said)
         if name is not None:
@@ -169,7 +198,7 @@ class Office:
             row["wifi"] = rng.random() < 0.3
         if rng.random() < 0.15:
             row["notes"] = rng.choice(["Unit 4", "Unit 5"])
-        kind = rng.random()
+        kind = rng.random() * (0.6 if mobile in VISITORS else 1.0)
         if kind < 0.2:
             starts = self._in(-3_600, 600)
             row |= {"permission": "Temporary", "startDate": starts, "endDate": starts + rng.randint(60, 7_200) * 1_000}
@@ -186,3 +215,7 @@ class Office:
 
     def _in(self, least_s: float, most_s: float) -> int:
         return self._truth() + round(self._rng.uniform(least_s, most_s) * 1_000)
+
+
+def _expires_at(plain: bytes) -> int:
+    return json.loads(plain).get("expiresAt") or 1 << 60

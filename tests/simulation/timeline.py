@@ -107,18 +107,14 @@ class Loop(BaseEventLoop):
         """Do the work after a while, in the loop's own thread; it is done whether anybody still waits for it or not."""
         done: asyncio.Future[T] = self.create_future()
 
-        def work() -> None:
-            try:
-                self._on_thread(func)
-                result = func(*args)
-            except OSError as error:
-                if not done.done():
-                    done.set_exception(error)
-            else:
-                if not done.done():
-                    done.set_result(result)
+        async def work() -> T:
+            self._on_thread(func)
+            return func(*args)
 
-        self.call_later(self._thread_s(), work)
+        def begin() -> None:
+            self.create_task(work(), name="thread").add_done_callback(lambda task: _hand_over(task, done))
+
+        self.call_later(self._thread_s(), begin)
         return done
 
     async def connect_read_pipe(
@@ -152,3 +148,14 @@ class Loop(BaseEventLoop):
 
     def _write_to_self(self) -> None:
         """There is no other thread to be woken by."""
+
+
+def _hand_over(task: "asyncio.Task[T]", done: "asyncio.Future[T]") -> None:
+    """Tell whoever still waits for it what became of some work."""
+    error = task.exception()
+    if done.done():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(task.result())

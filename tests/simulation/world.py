@@ -24,15 +24,19 @@ from tests.simulation.hardware import Asked, Machine, plugged
 from tests.simulation.hostility import Hostility
 from tests.simulation.life import Life, configuration
 from tests.simulation.network import Network
-from tests.simulation.office import PEOPLE, STRANGER, Office
+from tests.simulation.office import PEOPLE, STRANGER, VISITORS, Office
+from tests.simulation.pen import Pen
 from tests.simulation.rest import unrest
 from tests.simulation.timeline import StuckError, Timeline
 from tests.simulation.trace import Trace, listening
 
+LENGTH_S: Final = 120.0
+"""How long there are faults in a world of ordinary length; virtual seconds."""
+
 PATIENCE_S: Final = 3_600.0
 """How long after the last fault everything must have come to rest."""
 
-_SETTLED_S: Final = 60.0
+_SETTLED_S: Final = 50.0
 _LONG_S: Final = 200.0
 """Where a gateway is away for longer, little is said meanwhile."""
 
@@ -74,13 +78,19 @@ class World:
         self._network = Network(*around, self._chance("network"), self._broker)
         board = self._board = Board(*around, self._chance("board"), home, lambda: self._network.reachable)
         self._disk = Disk(hostility, trace, self._chance("disk"), home)
-        self._office = Office(self._chance("office"), hostility, lambda: board.truth)
+        pen = Pen(self._chance("pen"), signs=hostility.signed)
+        self._office = Office(self._chance("office"), hostility, pen, lambda: board.truth)
         self._cloud = Cloud(
-            *around, self._chance("cloud"), broker=self._broker, office=self._office, truth=lambda: board.truth
+            *around,
+            self._chance("cloud"),
+            broker=self._broker,
+            office=self._office,
+            pen=pen,
+            truth=lambda: board.truth,
         )
         self._machines = {each: Machine(each, *around, self._chance(each)) for each in (GATE, PANEL)}
         rules = {GATE: DeviceRule("fluss+", self._rng.choice([20, 5_000])), PANEL: DeviceRule("intercom", 5_000)}
-        self._config = configuration(home, rules, self._rng)
+        self._config = configuration(home, rules, pen.key, self._rng)
         self._books = Books(
             rules,
             share=self._config.lists.hold_removals_over,
@@ -88,6 +98,7 @@ class World:
             keep_days=self._config.retention.events_days,
             published=self._office.bytes_of,
             named=self._office.name_of,
+            forged=self._office.is_forged,
             truth=lambda: board.truth,
         )
         self._door = Doorkeeper(self._books, board, self._disk)
@@ -246,7 +257,7 @@ class World:
         self._asked += 1
         device_id = self._rng.choice([GATE, GATE, PANEL])
         channel = "intercom" if device_id == PANEL else self._rng.choice(["bluetooth", "bluetooth", "wifi"])
-        mobile = self._rng.choice([*PEOPLE, STRANGER])
+        mobile = self._rng.choice(VISITORS if self._rng.random() < 0.4 else [*PEOPLE, STRANGER])
         asked = Asked(self._timeline.now, f"r{self._asked}", device_id, mobile, channel)
         self._door.asked(asked)
         self._machines[device_id].ask(asked)
