@@ -162,6 +162,20 @@ async def test_retained_command_opens_nothing(mosquitto: Mosquitto, tmp_path: Pa
             assert len(place.gate.told()) == 1
 
 
+async def test_command_that_was_refused_is_not_carried_out_by_a_later_copy_of_it(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """The office has heard that it was refused: nobody expects the gate to move any more."""
+    async with Cloud(mosquitto.port) as cloud:
+        await cloud.publish("commands", trigger("twice"), retain=True)
+        async with premises(tmp_path, mosquitto.port) as place:
+            await place.invite(*people([1], accepted=True))
+            await replied(cloud, "twice", ("refused", "retained"))
+            await place.cloud.publish("commands", trigger("twice"))
+            await replied(cloud, "twice", ("refused", "retained"), ("refused", "repeated"))
+            assert place.gate.told() == []
+
+
 async def test_gate_says_why_it_does_not_move(place: Premises) -> None:
     await place.invite(*people([1], accepted=True))
 

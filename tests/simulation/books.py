@@ -18,6 +18,7 @@ from storage.store import device_states
 from tests.oracle.items import Document
 from tests.oracle.model import DeviceRule, Gateway
 from tests.oracle.store import told
+from tests.simulation.keeping import Anomaly, Keeping
 from tests.simulation.pen import UNBELIEVED
 
 if TYPE_CHECKING:
@@ -26,13 +27,8 @@ if TYPE_CHECKING:
 GATEWAY = "gw-1"
 DAY_MS = 86_400_000
 
-_OLDEST = {"reports": "SELECT min(report) FROM reports", "events": "SELECT min(event) FROM events"}
 
 Fact = tuple[str, Any]
-
-
-class Anomaly(AssertionError):
-    """What cannot be: the words say which of the world's rules is broken."""
 
 
 class Books:
@@ -70,15 +66,11 @@ class Books:
         self.lost = 0
         """Events that the gateway owns up to have lost."""
         self._silence_ms = silence_s * 1000
-        self._keep_ms = keep_days * DAY_MS
         self._published = published
         self._named = named
         self._forged = forged
-        self._truth = truth
-        self._taken: dict[str, set[int]] = {"reports": set(), "events": set()}
+        self.keeping = Keeping(truth, keep_days * DAY_MS)
         self._said_of: dict[tuple[str, int], list[int]] = {}
-        self._stored_at: dict[tuple[str, int], int] = {}
-        self._oldest = {"reports": 1, "events": 1}
         self._last_reply = 0
         self._reader: Reader | None = None
         self._path: Path | None = None
@@ -110,7 +102,7 @@ class Books:
         self._take_reports(reader)
         self._take_events(reader)
         self._take_replies(reader)
-        self._check_retention(reader)
+        self.keeping.check(reader)
 
     def accounts_for(self, payload: bytes) -> bool:
         """Whether a message on `invites` has its end in the store."""
@@ -126,9 +118,9 @@ class Books:
     def taken(self, leaf: str, payload: bytes) -> None:
         """The gateway hears that the broker has something."""
         if leaf in {"receipts", "statuses"}:
-            self._taken["reports"].add(json.loads(payload)["reportId"])
+            self.keeping.taken("reports", json.loads(payload)["reportId"])
         elif leaf == "events":
-            self._taken["events"].add(json.loads(payload)["eventId"])
+            self.keeping.taken("events", json.loads(payload)["eventId"])
 
     def check_list(self) -> None:
         """The list is the model's, row by row, and adds up. Raises Anomaly."""
@@ -161,7 +153,8 @@ class Books:
             if report.number != self.newest + 1:
                 raise Anomaly(f"report {report.number} follows {self.newest}")
             self.newest = report.number
-            self._stored_at["reports", report.number] = min(report.at, self._truth())
+            # It goes by the date it carries, also where a board gave it that had never known the time.
+            self.keeping.stored("reports", report.number, report.at)
             assert self.epoch is not None
             payload = (
                 receipt_payload(GATEWAY, self.epoch, report.number, report.at, report.body)
@@ -244,7 +237,7 @@ class Books:
         elif receipt["part"] is not None:
             if receipt["outcome"] == "replayed":
                 again = self._said_of.get((receipt["batchId"], receipt["part"]), ())
-                self.owed_again.update(number for number in again if number >= self._oldest["reports"])
+                self.owed_again.update(again)
             if receipt["outcome"] == "applied" and (receipt["batchId"], receipt["part"]) in self.applied:
                 raise Anomaly(f"part {receipt['batchId']}/{receipt['part']} was applied twice")
             self.applied.add((receipt["batchId"], receipt["part"]))
@@ -259,7 +252,7 @@ class Books:
                 raise Anomaly(f"event {recorded.number} follows {newest - 1}")
             self.events[newest] = recorded
             sure = recorded.event.clock is not ClockState.UNKNOWN
-            self._stored_at["events", newest] = min(recorded.event.at, self._truth()) if sure else self._truth()
+            self.keeping.stored("events", newest, recorded.event.at if sure else None)
         self.lost = events.span(reader).lost
 
     def _take_replies(self, reader: Reader) -> None:
@@ -267,37 +260,6 @@ class Books:
             self._last_reply = number
             reply = json.loads(body)
             self.replied.setdefault(reply["commandId"], []).append(reply)
-
-    def _check_retention(self, reader: Reader) -> None:
-        """Nothing is forgotten that was not sent, or is not old: events by the true time, whatever the board believes.
-
-        And sent is what the broker has taken.
-        A report goes by the date it carries, also where a board gave it which had never known the time.
-        """
-        ((sent, events_sent),) = reader.fetch("SELECT sent, events_sent FROM store")
-        for kind, newest, through in (
-            ("reports", self.newest, sent),
-            ("events", max(self.events, default=0), events_sent),
-        ):
-            column = kind[:-1]
-            ((least,),) = reader.fetch(_OLDEST[kind])
-            oldest = newest + 1 if least is None else int(least)
-            for number in range(self._oldest[kind], oldest):
-                age_ms = self._truth() - self._stored_at[kind, number]
-                if number > through or age_ms < self._keep_ms - 60_000:
-                    raise Anomaly(
-                        f"{column} {number} was forgotten {age_ms} ms after it was stored, sent: {number <= through}"
-                    )
-            self._oldest[kind] = oldest
-            if kind == "reports":
-                self.owed_again = {number for number in self.owed_again if number >= oldest}
-            if untaken := [number for number in range(oldest, through + 1) if number not in self._taken[kind]]:
-                raise Anomaly(f"{kind} {untaken[:10]} count as sent, and the broker never said that it has them")
-
-    @property
-    def oldest(self) -> Mapping[str, int]:
-        """The oldest number that is kept, by kind."""
-        return self._oldest
 
 
 def _facts(report: Document) -> list[Fact]:

@@ -8,9 +8,10 @@ from random import Random
 from typing import Any, Final
 
 from tests.oracle.histories import GATE, PANEL
-from tests.simulation.books import GATEWAY, Anomaly
+from tests.simulation.books import GATEWAY
 from tests.simulation.broker import Broker, Message
 from tests.simulation.hostility import Hostility
+from tests.simulation.keeping import Anomaly
 from tests.simulation.office import PEOPLE, Office
 from tests.simulation.pen import UNBELIEVED, Pen
 from tests.simulation.timeline import Timeline

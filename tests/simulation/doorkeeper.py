@@ -11,10 +11,11 @@ from protocol.events import Event
 from tests.oracle.histories import GATE
 from tests.oracle.rows import Row
 from tests.simulation.board import Board
-from tests.simulation.books import Anomaly, Books
+from tests.simulation.books import Books
 from tests.simulation.cloud import Command
 from tests.simulation.disk import Disk
 from tests.simulation.hardware import Asked
+from tests.simulation.keeping import Anomaly
 
 SLACK_MS: Final = 250
 """How exactly a moment is told: what lies between somebody asking and the gate deciding."""

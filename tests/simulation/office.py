@@ -8,8 +8,9 @@ from random import Random
 from typing import Any
 
 from tests.oracle.histories import GATE, PANEL
-from tests.simulation.books import GATEWAY, Anomaly
+from tests.simulation.books import GATEWAY
 from tests.simulation.hostility import Hostility
+from tests.simulation.keeping import Anomaly
 from tests.simulation.pen import Pen
 
 Document = dict[str, Any]

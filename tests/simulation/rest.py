@@ -11,12 +11,11 @@ def unrest(books: Books, cloud: Cloud, office: Office) -> str | None:
     """What is still to be done, in words; None where all is quiet and the cloud knows everything."""
     if unsettled := [sent.name for sent in office.unsettled()]:
         return f"nobody knows what became of {unsettled}"
-    for kind, stored in (("reports", books.reports), ("events", books.events)):
-        kept = [number for number in stored if number >= books.oldest[kind]]
+    for kind, kept in books.keeping.kept.items():
         if missed := [number for number in kept if number not in cloud.heard(kind)]:
             return f"the cloud has not heard {kind} {missed[:10]}"
-    if books.owed_again:
-        return f"not said again after a replay: {sorted(books.owed_again)}"
+    if owed := books.owed_again & books.keeping.kept["reports"].keys():
+        return f"not said again after a replay: {sorted(owed)}"
     for number, payload in cloud.heard("reports").items():
         if books.reports.get(number) != payload:
             return f"the cloud has heard a report {number} that was never stored"

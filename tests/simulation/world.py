@@ -14,7 +14,7 @@ from structlog.typing import EventDict
 from tests.oracle.histories import GATE, PANEL
 from tests.oracle.model import DeviceRule
 from tests.simulation.board import Board
-from tests.simulation.books import Anomaly, Books
+from tests.simulation.books import Books
 from tests.simulation.broker import Broker, Message
 from tests.simulation.cloud import Cloud
 from tests.simulation.disk import Disk
@@ -22,6 +22,7 @@ from tests.simulation.doorkeeper import Doorkeeper
 from tests.simulation.fate import Fate
 from tests.simulation.hardware import Asked, Machine, plugged
 from tests.simulation.hostility import Hostility
+from tests.simulation.keeping import Anomaly
 from tests.simulation.life import Life, configuration
 from tests.simulation.network import Network
 from tests.simulation.office import PEOPLE, STRANGER, VISITORS, Office

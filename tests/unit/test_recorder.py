@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from agent.recorder import MOST_WAITING, Recorder
+from agent.recorder import MOST_WAITING, Recorder, Work
 from agent.vault import Vault
 from protocol.events import Event
 from protocol.vocabulary import Action, Channel, ClockState, Denial
@@ -120,6 +120,31 @@ async def test_what_follows_from_an_event_is_in_the_same_transaction(desk: Desk)
     desk.sick = False
     await asyncio.gather(one, two)
     assert (orders.seen(reader, "c1"), desk.log()) == (True, [(1, "r1"), (2, "r2")])
+
+
+async def test_commit_that_was_durable_although_the_disk_called_it_failed_is_not_done_again(desk: Desk) -> None:
+    """So it is where the log of the store is read anew afterwards, and the last record turns out to be whole."""
+    database, transact = desk.store.database, desk.store.database.transact
+    times = 0
+
+    async def lies(work: Work) -> None:
+        nonlocal times
+        times += 1
+        await transact(work)
+        if times < 3:
+            raise StorageFault("disk I/O error")
+
+    async def command(transaction: Transaction) -> None:
+        await orders.remember(transaction, f"c{times}", NOON)
+
+    database.transact = lies  # type: ignore[assignment, method-assign]  # a disk that tells an untruth
+    await asyncio.gather(desk.recorder.add(event(1), command), desk.recorder.add(event(2)))
+    assert times == 3
+    assert desk.log() == [(1, "r1"), (2, "r2")]
+    assert [orders.seen(desk.store.reader, name) for name in ("c1", "c2", "c3")] == [True, False, False]
+    database.transact = transact  # type: ignore[method-assign]  # it is well again
+    await desk.recorder.add(event(2))
+    assert desk.log()[-1] == (3, "r2"), "the same once more is another event"
 
 
 async def test_no_commit_shows_one_without_the_other(desk: Desk) -> None:
