@@ -9,6 +9,7 @@ from agent.alarm import Alarm
 from protocol.codes import OneTimeCode
 from storage import codes
 from storage.database import Damaged, Reader, StorageFault
+from storage.forgotten import extent
 from storage.grants import Listed, listed
 from storage.outbox import position
 from storage.snapshot import Snapshots
@@ -75,7 +76,12 @@ class Rollcall:
             return None
 
         def ask(reader: Reader) -> Listed | None:
-            return listed(reader, device, mobile) if epoch in {None, position(reader).epoch} else None
+            if epoch not in {None, position(reader).epoch}:
+                return None
+            found = listed(reader, device, mobile)
+            if epoch is not None and found is not None and extent(reader) != extent(self._reader):
+                return None  # since this copy, rows were taken away for good: theirs may be one of them
+            return found
 
         return self._snapshots.recall(ask)
 

@@ -8,6 +8,7 @@ from typing import Final
 from storage import seals
 from storage.database import BUSY_S, Damaged, Reader, StorageFault, pristine, shipped_schema
 from storage.engine import Access
+from storage.forgotten import extent
 from storage.legible import illegible
 
 SEALED_SINCE: Final = 3
@@ -77,10 +78,10 @@ def older(path: Path, copy: Path, key: bytes | None = None) -> bool:
 def vanished(path: Path, copy: Path, key: bytes | None = None) -> bool:
     """Whether somebody is in a copy of the same epoch and not in the store. Raises StorageFault.
 
-    Whoever is removed leaves a row behind.
+    Whoever is removed leaves a row behind, until it is taken away for good.
     """
     with _both(path, copy, key) as (here, there):
-        if _position(here)[0] != _position(there)[0]:
+        if _position(here)[0] != _position(there)[0] or extent(here) != extent(there):
             return False
         left = set(there.scan("SELECT device, mobile FROM users WHERE status IS NOT NULL"))
         return not left.issubset(here.scan("SELECT device, mobile FROM users"))

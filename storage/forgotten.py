@@ -5,11 +5,12 @@ from typing import Final
 
 import orjson
 
-from storage.database import Transaction
+from storage.database import Reader, Transaction
 from storage.origins import Origins
 
 BURIED_AT_ONCE: Final = 2_000
 
+_EXTENT: Final = "SELECT count(*), coalesce(sum(revision), 0) FROM forgotten"
 _ANY: Final = "SELECT 1 FROM forgotten LIMIT 1"
 _RANKS: Final = """
 SELECT named.value, max(revision) FROM json_each(?) AS named
@@ -38,6 +39,15 @@ _IS_ERASED: Final = """
 SELECT 1 FROM forgotten WHERE device = 0 AND hash = hashed(?1)
 AND NOT EXISTS (SELECT 1 FROM devices CROSS JOIN users USING (device) WHERE mobile = ?1)
 """
+
+
+def extent(reader: Reader) -> tuple[int, int]:
+    """What is another whenever somebody's row was taken away without a trace; raises StorageFault.
+
+    Where a copy of the store has another one, a row that it has may be gone from the store for that reason.
+    """
+    ((count, revisions),) = reader.fetch(_EXTENT)
+    return count, revisions
 
 
 async def ranks(transaction: Transaction, device: int, mobiles: Collection[int]) -> dict[int, int]:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from storage.checkup import defect
+from agent.rollcall import Rollcall
+from storage import forgotten
+from storage.checkup import defect, vanished
 from storage.database import Damaged, Reader
 from storage.engine import Access
 from storage.snapshot import Snapshots
@@ -97,3 +99,30 @@ async def test_none_is_left_where_somebody_is_to_be_forgotten(store: Store, snap
     [path] = [await snapshots.take()]
     assert snapshots.recall(device_states) == device_states(store.reader)
     assert list(path.parent.iterdir()) == [path]
+
+
+async def test_row_that_is_gone_was_lost_unless_somebody_was_taken_away_for_good_since_the_copy(
+    store: Store, snapshots: Snapshots
+) -> None:
+    """Whoever was revoked, and forgotten before there was another copy, must not come back by the one there is."""
+    device, rollcall = store.devices[GATE].number, Rollcall(store.reader, snapshots)
+    somebody, other = 27_820_000_000, 27_820_000_001
+    copy = await snapshots.take()
+    with closing(sqlite3.connect(store.path)) as rot:
+        rot.execute("DELETE FROM users WHERE mobile = ?", (other,))
+        rot.commit()
+    assert rollcall.listed(device, other) is not None, "a row that nobody has taken away is remembered"
+    assert vanished(store.path, copy)
+
+    await store.receive([part("b2", 2, revocations=[{"mobile": f"+{somebody}"}])], NOON)
+    await store.database.transact(lambda transaction: forgotten.bury(transaction, NOON + 1))
+    assert rollcall.listed(device, somebody) is None
+    assert not vanished(store.path, copy)
+
+    await store.receive([part("b3", 3, *crowd(1))], NOON)
+    copy = await snapshots.take()
+    assert rollcall.listed(device, somebody) is not None
+    await store.receive([part("b4", 4, revocations=[{"mobile": f"+{somebody}"}])], NOON)
+    await store.database.transact(lambda transaction: forgotten.bury(transaction, NOON + 1))
+    assert rollcall.listed(device, somebody) is None, "forgotten a second time, too"
+    assert not vanished(store.path, copy)

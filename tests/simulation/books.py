@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 GATEWAY = "gw-1"
 DAY_MS = 86_400_000
+TOMBSTONES_MS = 90 * DAY_MS
+"""By the date it carries, whoever was revoked is forgotten after so long, but for a hash."""
 
 
 Fact = tuple[str, Any]
@@ -69,6 +71,7 @@ class Books:
         self._published = published
         self._named = named
         self._forged = forged
+        self._truth = truth
         self.keeping = Keeping(truth, keep_days * DAY_MS)
         self._said_of: dict[tuple[str, int], list[int]] = {}
         self._last_reply = 0
@@ -135,6 +138,10 @@ class Books:
             states = device_states(store.reader)
         finally:
             store.reader.close()
+        for device_id, mobile in [key for key in wanted if key not in found]:
+            row = self.model.lists[device_id][mobile]
+            if row.status is None and row.changed_at <= self._truth() - TOMBSTONES_MS:
+                del wanted[device_id, mobile]  # what it is now, nobody can read
         for key in sorted(found.keys() | wanted.keys()):
             if found.get(key) != wanted.get(key):
                 raise Anomaly(f"user {key} is {found.get(key)}, and should be {wanted.get(key)}")

@@ -53,10 +53,7 @@ class Disk:
         """
         dead, self._images = self.folder, self._images + 1
         self.folder = self._home / f"card-{self._images}"
-        self.folder.mkdir()
-        for file in dead.iterdir():
-            if file.is_file() and not file.name.endswith("-shm"):
-                shutil.copyfile(file, self.folder / file.name)
+        shutil.copytree(dead, self.folder, ignore=shutil.ignore_patterns("bench"))
 
     def let_go(self) -> None:
         """A process is gone, and with it every connection it had."""
@@ -102,12 +99,12 @@ class Disk:
             self.unwritten_intents += 1
             raise OSError(errno.EIO, "simulated")
 
-    def database(self, path: Path) -> Database:
+    def database(self, path: Path, **more: Any) -> Database:
         """The writer of the store, with its connections on this card."""
-        return Database(path, connect=self._connect)
+        return Database(path, opens=self._open, **more)
 
-    def _connect(self, path: Path, **more: Any) -> "Connection":
-        self._connections.append(Connection(self, partial(sqlite3.connect, path, **more)))
+    def _open(self, connector: Callable[[], sqlite3.Connection], **_: int) -> "Connection":
+        self._connections.append(Connection(self, connector))
         return self._connections[-1]
 
     def meet(self, point: Point) -> None:

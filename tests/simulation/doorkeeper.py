@@ -11,7 +11,7 @@ from protocol.events import Event
 from tests.oracle.histories import GATE
 from tests.oracle.rows import Row
 from tests.simulation.board import Board
-from tests.simulation.books import Books
+from tests.simulation.books import TOMBSTONES_MS, Books
 from tests.simulation.cloud import Command
 from tests.simulation.disk import Disk
 from tests.simulation.hardware import Asked
@@ -177,7 +177,7 @@ class Doorkeeper:
             return None
         for start in range(0, len(content), SLOT_BYTES):
             slot = content[start : start + SLOT_BYTES]
-            intent = intents._unpacked(slot) if any(slot[:8]) else None
+            intent = intents._unpacked(slot, None) if any(slot[:8]) else None
             if intent is not None and intent.opens == device_id:
                 own = intent.device_id == device_id and intent.command_id is None
                 if name == (intent.request if own else f"{intent.device_id}-{intent.number}"):
@@ -201,7 +201,7 @@ def _verdicts(row: Row | None, device_id: str, channel: str, at: int, *, taken_u
     if row is None:
         return {"unknown_user"}
     if row.status is None:
-        return {"revoked"}
+        return {"revoked", "unknown_user"} if row.changed_at <= at - TOMBSTONES_MS else {"revoked"}
     over = row.status == "Expired" or (row.until is not None and row.until <= at)
     timed = device_id == GATE and row.terms.permission in _TIMED
     if row.status == "Expired" or (over and sure):

@@ -45,6 +45,7 @@ class Life:
         self._stop: asyncio.Event | None = None
         self._surroundings = Surroundings(
             clock=board.clock,
+            wall=board.wall,
             uptime_s=lambda: board.uptime() / 1000,
             monotonic=self.loop.time,
             chance=chance,
@@ -91,7 +92,7 @@ class Life:
 
     async def _main(self) -> None:
         self._stop = asyncio.Event()
-        await serve(self._config, self._surroundings, self._stop, lambda: None)
+        await serve(self._config, self._surroundings, self._stop)
 
 
 def configuration(home: Path, rules: Mapping[str, DeviceRule], key: Key | None, rng: Random) -> Config:
