@@ -344,9 +344,8 @@ class Connection:
             topic = message.topic
         except UnicodeDecodeError:
             topic = ""  # not one that anybody can have subscribed to
-        self._hand(
-            self._delivered, self.inbox.arrive(message.mid, topic, bytes(message.payload), retained=message.retain)
-        )
+        payload, retained, again = bytes(message.payload), message.retain, message.dup
+        self._hand(self._delivered, self.inbox.arrive(message.mid, topic, payload, retained=retained, again=again))
 
     def _on_log(self, _client: object, _data: object, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:  # the one place where paho says which error of the socket it met

@@ -28,6 +28,8 @@ class Delivery:
     size: int
     sha256: str | None = None
     """In hex; None where the payload itself is there."""
+    again: bool = False
+    """The broker has sent it before, as it says (DUP)."""
 
     @property
     def digest(self) -> str:
@@ -74,22 +76,27 @@ class Inbox:
         """Bytes that have arrived and were not taken yet."""
         return self._arrived - self._left
 
-    def arrive(self, packet_id: int, topic: str, payload: bytes, *, retained: bool) -> Delivery:
+    def arrive(self, packet_id: int, topic: str, payload: bytes, *, retained: bool, again: bool = False) -> Delivery:
         """Count what has been read from the connection. It belongs to the inbox once it is ``put`` there."""
         size = len(payload)
         if size > self._payload_limit:
             digest = hashlib.sha256(payload).hexdigest()
-            delivery = Delivery(self, packet_id, topic, None, retained, size, digest)
+            delivery = Delivery(self, packet_id, topic, None, retained, size, digest, again)
         else:
-            delivery = Delivery(self, packet_id, topic, payload, retained, size)
+            delivery = Delivery(self, packet_id, topic, payload, retained, size, again=again)
         self._arrived += delivery.cost
         return delivery
 
     def put(self, delivery: Delivery) -> None:
         """Add what has arrived, in the order of arrival."""
-        if delivery.packet_id in self._unsettled:  # sent again on a live connection, as some brokers do
-            self._left += delivery.cost
-            return
+        if (known := self._unsettled.get(delivery.packet_id)) is not None:
+            if delivery.again:  # on a live connection, as some brokers do
+                self._left += delivery.cost
+                return
+            # Its number is free for the broker, so that had our acknowledgement: what we hold came twice, and is inert.
+            del self._unsettled[delivery.packet_id]
+            self._settled.discard(known)
+            self._send_settled()
         if delivery.packet_id:
             self._unsettled[delivery.packet_id] = delivery
         if (waiting := self._waiting.get(delivery.topic)) is not None:
@@ -120,6 +127,9 @@ class Inbox:
         if self._unsettled.get(delivery.packet_id) is not delivery:
             return
         self._settled.add(delivery)
+        self._send_settled()
+
+    def _send_settled(self) -> None:
         while self._unsettled and (first := next(iter(self._unsettled.values()))) in self._settled:
             self._settled.remove(first)
             del self._unsettled[first.packet_id]

@@ -50,7 +50,7 @@ class Session:
 class Line(Protocol):
     """The broker's end of a connection."""
 
-    def deliver(self, packet_id: int, message: Message) -> None:
+    def deliver(self, packet_id: int, message: Message, *, again: bool = False) -> None:
         """Send a message down."""
 
     def drop(self) -> None:
@@ -92,7 +92,7 @@ class Broker:
             for kept in self._retained.values():
                 self._session.waiting.append(Message(kept.leaf, kept.payload, retained=True))
         for packet_id, message in list(self._session.underway.items()):
-            line.deliver(packet_id, message)
+            line.deliver(packet_id, message, again=True)
         self._pump()
         return known
 
@@ -203,7 +203,7 @@ class Broker:
         """Some brokers send again on a live connection what has waited long for its acknowledgement."""
         if self._hostility.resends_live and not self.calm and self._line is not None and self._session is not None:
             for packet_id, message in list(self._session.underway.items()):
-                self._line.deliver(packet_id, message)
+                self._line.deliver(packet_id, message, again=True)
         self._timeline.after(_AGAIN_S, self._again)
 
     def _say_will(self, *, later: bool) -> None:

@@ -206,13 +206,14 @@ class Wire(Connection):
 
     # The broker's end
 
-    def deliver(self, packet_id: int, message: Message) -> None:
+    def deliver(self, packet_id: int, message: Message, *, again: bool = False) -> None:
         """A message comes down."""
 
         def arrive() -> None:
             self._came[packet_id] = message
             topic = f"{self._topics}/{message.leaf}"
-            delivery = self.inbox.arrive(packet_id, topic, message.payload, retained=message.retained)
+            payload, retained = message.payload, message.retained
+            delivery = self.inbox.arrive(packet_id, topic, payload, retained=retained, again=again)
             self._hand(self._delivered, delivery)
 
         self._down(arrive)

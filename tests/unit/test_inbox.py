@@ -20,8 +20,8 @@ class Box:
         self.sent: list[int] = []
         self.inbox = Inbox([INVITES, COMMANDS], payload_limit, self.sent.append)
 
-    def bring(self, packet_id: int, payload: bytes = b"part", topic: str = INVITES) -> Delivery:
-        delivery = self.inbox.arrive(packet_id, topic, payload, retained=False)
+    def bring(self, packet_id: int, payload: bytes = b"part", topic: str = INVITES, *, again: bool = False) -> Delivery:
+        delivery = self.inbox.arrive(packet_id, topic, payload, retained=False, again=again)
         self.inbox.put(delivery)
         return delivery
 
@@ -77,12 +77,28 @@ def test_acknowledging_after_the_connection_ended_is_inert() -> None:
 def test_message_sent_again_on_a_live_connection_is_delivered_once() -> None:
     box = Box()
     first = box.bring(1)
-    box.bring(1)
+    box.bring(1, again=True)
 
     assert box.inbox.take(INVITES, 10, 1 << 20) == [first]
     first.acknowledge()
     assert box.sent == [1]
     assert box.inbox.held == 0
+
+
+async def test_acknowledging_what_came_twice_does_not_acknowledge_what_has_its_packet_id_by_now() -> None:
+    """A broker that sends again on a live connection, while our acknowledgement is on its way to it."""
+    box = Box()
+    box.bring(1).acknowledge()
+    once_more, between = box.bring(1, again=True), box.bring(2)
+    between.acknowledge()
+    assert box.sent == [1], "in the order of arrival"
+
+    another = box.bring(1, b"another part")
+    assert box.sent == [1, 2], "nobody waits for what has no say"
+    once_more.acknowledge()
+    assert (box.sent, await once_more.turn()) == ([1, 2], False)
+    another.acknowledge()
+    assert box.sent == [1, 2, 1]
 
 
 def test_payload_above_the_limit_is_not_held() -> None:
