@@ -1,10 +1,8 @@
 """The composition root: the only place where the daemon's parts are put together."""
 
 import asyncio
-import gc
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from agent import exits, version
+from agent import exits, memory, version
 from agent.alarm import Alarm
 from agent.answers import Answers
 from agent.backoff import Pace
@@ -56,9 +54,6 @@ from storage.signers import trust
 from storage.store import enroll
 
 log = structlog.get_logger()
-
-SWITCH_S: Final = 0.0001
-"""How long one thread may keep the interpreter from another: the gate is answered while a list is written."""
 
 LEAVE_S: Final = 4.5
 
@@ -124,7 +119,7 @@ async def _until_told(config: Config) -> int:
     stop = asyncio.Event()
 
     def ready() -> None:
-        _settle_memory()
+        memory.settle()
         _leave_on_signals(stop)
         notify("READY=1")
 
@@ -392,11 +387,3 @@ def _leave_on_signals(stop: asyncio.Event) -> None:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, leave, each.name)
-
-
-def _settle_memory() -> None:
-    """What is alive now stays: the collector need not look at it again, and rows die young (docs/PERFORMANCE.md)."""
-    sys.setswitchinterval(SWITCH_S)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Final, ParamSpec, TypeVar
 from unittest.mock import patch
 
+from agent import memory
 from agent.clock import Clock
-from agent.daemon import _settle_memory
 from agent.intake import GROUP_ITEMS
 from agent.vault import Vault
 from benchmarks import people
@@ -190,7 +190,7 @@ def measure(count: int, rounds: int, home: Path) -> list[Figure]:
 def settled() -> Iterator[None]:
     """The interpreter as the daemon sets it, and as it was afterwards."""
     switch, thresholds = sys.getswitchinterval(), gc.get_threshold()
-    _settle_memory()
+    memory.settle()
     yield
     sys.setswitchinterval(switch)
     gc.unfreeze()

@@ -44,6 +44,7 @@ _LONG_S: Final = 200.0
 _PROBES: Final = 6
 """People who ask when all is well: each of them must hear what the list says."""
 
+_DAMAGE: Final = frozenset({"store.damaged", "store.restored", "store.lost_commits", "snapshot.damaged"})
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- a card that needs no flush, in folders with names of their own
 
 
@@ -332,6 +333,8 @@ class World:
             return
         if event["event"] == "events.abandoned":
             self._door.lossy.add(self._lives)
+        if event["event"] in _DAMAGE:
+            self._break(f"nothing here damages a store: {event}")
         facts: dict[str, Any] = {name: value for name, value in event.items() if name not in {"event", "ms"}}
         words = {name: str(value).replace(str(self._home), "") for name, value in facts.items()}
         self._trace.say("agent", str(event["event"]), **words)
