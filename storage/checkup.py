@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -109,12 +110,16 @@ def _version(reader: Reader) -> int:
     return int(version)
 
 
+@cache
+def _shipped_shape() -> list[tuple[object, ...]]:
+    with closing(pristine()) as ours:
+        return ours.execute(_SHAPE).fetchall()
+
+
 def _wrong_shape(reader: Reader, version: int) -> str | None:
     """Whether tables or columns are called otherwise than they were, or the version of them all is."""
     latest = len(shipped_schema())
-    shape = reader.fetch(_SHAPE)
-    with closing(pristine()) as ours:
-        as_shipped = shape == ours.execute(_SHAPE).fetchall()
+    as_shipped = reader.fetch(_SHAPE) == _shipped_shape()
     if version == latest:
         return None if as_shipped else "its tables are not those of a store"
     if as_shipped:

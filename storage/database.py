@@ -162,12 +162,16 @@ class Database:
                 self._told(fault)
                 raise
 
-    async def checkpoint(self, over: int = CHECKPOINT_BYTES) -> None:
-        """Move what the write-ahead log holds into the file, once it has more than `over` bytes; waits for nobody."""
+    async def checkpoint(self, over: int | None = None) -> None:
+        """Move what the write-ahead log holds into the file, once it has more than `over` bytes; waits for nobody.
+
+        None: more than CHECKPOINT_BYTES.
+        """
+        most = CHECKPOINT_BYTES if over is None else over
         async with self._turn:
             try:
                 with faults_of(self.path):
-                    if self._connection is not None and _size(self.path.with_name(self.path.name + "-wal")) > over:
+                    if self._connection is not None and _size(self.path.with_name(self.path.name + "-wal")) > most:
                         await self._connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
             except StorageFault as fault:
                 await self._close()

@@ -79,6 +79,7 @@ class Cloud:
         self._heard: dict[str, dict[int, bytes]] = {"reports": {}, "events": {}}
         self._newest = {"reports": 0, "events": 0}
         self._oldest = {"reports": 1, "events": 1}
+        self._through = {"reports": 0, "events": 0}
         self._asked_at = {"reports": -1e9, "events": -1e9}
         self._epoch: str | None = None
         self._acknowledged = {"reports": 0, "events": 0}
@@ -113,8 +114,14 @@ class Cloud:
     def missing(self, kind: str) -> list[int]:
         """Numbers it knows of and has not heard, as far as they are still kept."""
         return [
-            number for number in range(self._oldest[kind], self._newest[kind] + 1) if number not in self._heard[kind]
+            number for number in range(self._whole(kind) + 1, self._newest[kind] + 1) if number not in self._heard[kind]
         ]
+
+    def _whole(self, kind: str) -> int:
+        """Through which number everything was heard that is still kept."""
+        while self._through[kind] + 1 in self._heard[kind] or self._through[kind] + 1 < self._oldest[kind]:
+            self._through[kind] += 1
+        return self._through[kind]
 
     def heard(self, kind: str) -> dict[int, bytes]:
         """All reports, or all events, by number."""

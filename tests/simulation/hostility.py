@@ -30,7 +30,7 @@ _BOUNDS: dict[tuple[Any, str], list[Any]] = {
     (recorder, "MOST_WAITING"): [50, 1_000],
     (presence, "NOTE_EVERY_S"): [5.0, 20.0],
     (clock, "LOOK_EVERY_S"): [2.0, 10.0],
-    (database, "CHECKPOINT_BYTES"): [20_000, 8 << 20],
+    (database, "CHECKPOINT_BYTES"): [20_000, 500_000],
 }
 """Constants of the program, each with values under which it must be right too."""
 

@@ -45,7 +45,7 @@ def test_worlds(chunk: int, record_property: Record) -> None:
     record_property("tried:hours in simulated worlds", round(lived_s / 3600))
 
 
-@pytest.mark.timeout(60 * max(1.0, FACTOR))
+@pytest.mark.timeout(120 * max(1.0, FACTOR))
 def test_days_with_faults(record_property: Record) -> None:
     for seed in range(1, DAYS + 1):
         outcome = live(seed, DAY_S)
