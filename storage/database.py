@@ -163,10 +163,7 @@ class Database:
                 raise
 
     async def checkpoint(self, over: int | None = None) -> None:
-        """Move what the write-ahead log holds into the file, once it has more than `over` bytes; waits for nobody.
-
-        None: more than CHECKPOINT_BYTES.
-        """
+        """Move the write-ahead log into the file, once it has more than `over` bytes (CHECKPOINT_BYTES)."""
         most = CHECKPOINT_BYTES if over is None else over
         async with self._turn:
             try:
@@ -358,8 +355,8 @@ class Reader:
 
 def shipped_schema() -> list[str]:
     """The schema scripts in order; their count is the schema version (`PRAGMA user_version`)."""
-    folder = files("storage") / "schema"
-    return [script.read_text() for script in sorted(folder.iterdir(), key=lambda script: script.name)]
+    scripts = sorted((files("storage") / "schema").iterdir(), key=lambda script: script.name)
+    return [script.read_text() for script in scripts]
 
 
 def pristine() -> sqlite3.Connection:
@@ -398,7 +395,6 @@ def faults_of(path: Path) -> Iterator[None]:
 
 
 def _size(path: Path) -> int:
-    try:
+    with suppress(FileNotFoundError):
         return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+    return 0

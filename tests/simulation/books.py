@@ -17,7 +17,7 @@ from storage.database import Reader
 from storage.store import device_states
 from tests.oracle.items import Document
 from tests.oracle.model import DeviceRule, Gateway
-from tests.oracle.store import told
+from tests.oracle.store import Store, expected, told
 from tests.simulation.keeping import Anomaly, Keeping
 from tests.simulation.pen import UNBELIEVED
 
@@ -129,8 +129,6 @@ class Books:
         """The list is the model's, row by row, and adds up. Raises Anomaly."""
         assert self._reader is not None
         assert self._path is not None
-        from tests.oracle.store import Store, expected  # noqa: PLC0415
-
         store = Store(self._path, self.model.devices)
         try:
             found, wanted = store.users(), expected(self.model)["users"]
