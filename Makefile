@@ -37,10 +37,11 @@ test: counterparts lint  ## everything that must hold: style, types, the directi
 
 # A failing seed or state is printed with what repeats it; SOAK=400 goes on for a night.
 SOAK ?= 40
+SOAKED = $(shell grep -rl 'counterparts.soak import' tests --include='test_*.py')
 .PHONY: soak
 soak: counterparts .venv/.ready  ## power cuts, kills, sick disks, bit rot, simulated days: the same as in the tests, for hours
 	@$(say) 'Everything that could go on for ever, $(SOAK) times as long as in the tests'
-	@SOAK=$(SOAK) .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal --timeout 0 -m soak $(PYTEST_ARGS)
+	@SOAK=$(SOAK) .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal --timeout 0 $(PYTEST_ARGS) $(SOAKED)
 	@cp build/tried.json docs/reliability/soak.json && .venv/bin/python -m docs.generate
 
 .PHONY: bench

@@ -46,7 +46,7 @@ def may_trace(strace_installed: None) -> None:
 
 
 @pytest.mark.usefixtures("may_trace")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(0)
 async def test_disk_that_fails_again_and_again_keeps_nobody_outside(
     mosquitto: Mosquitto, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
