@@ -11,7 +11,7 @@ import pytest
 
 from tests.counterparts.agent import strace
 from tests.counterparts.board import Answer, Message, moves
-from tests.counterparts.cloud import GATE, PANEL, mobile, people
+from tests.counterparts.cloud import GATE, PANEL, Document, mobile, people
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.premises import SIDE, Premises, premises
 from tests.counterparts.proxy import Proxy
@@ -58,6 +58,10 @@ async def killed(place: Premises) -> None:
     await place.reached()
 
 
+def _answers(place: Premises, command_id: str) -> list[Document]:
+    return [each for each in place.cloud.said("replies") if each["commandId"] == command_id]
+
+
 async def test_killed_when_the_gate_is_told_to_move(
     mosquitto: Mosquitto, tmp_path: Path, record_property: RecordProperty
 ) -> None:
@@ -86,8 +90,8 @@ async def test_killed_when_the_gate_is_told_to_move(
         assert [each["openedDeviceId"] for each in events] == [None, GATE, GATE, None]
         assert [each["userName"] for each in events] == ["Resident 1", "Resident 2", "Plumber", "Resident 4"]
         # The broker never had its acknowledgement: it sends the command again, and that is not the answer to it.
-        replies = [each for each in place.cloud.said("replies") if each["commandId"] == ordered]
-        assert [(each["outcome"], each["error"]["code"]) for each in replies[:1]] == [("failed", "interrupted")]
+        first = (await until(lambda: _answers(place, ordered), what="an answer to the order"))[0]
+        assert (first["outcome"], first["error"]["code"]) == ("failed", "interrupted")
         await until(lambda: [each["outcome"] for each in place.cloud.said("replies")][-1] == "refused")
         assert place.cloud.said("replies")[-1]["error"]["code"] == "repeated"
         await history.check()
