@@ -128,12 +128,12 @@ class Broker:
         for _ in range(1 + self._happens(self._hostility.doubled)):
             self._to_gateway(Message(message.leaf, message.payload))
 
-    def crash(self) -> None:
-        """Everybody loses the line; what comes back knows as much as was saved."""
+    def crash(self, *, forgets: bool = False) -> None:
+        """Everybody loses the line; what comes back knows as much as was saved, or no session at all."""
         self._runs += 1
         self.up = False
         line, self._line = self._line, None
-        match self._hostility.persistence:
+        match "none" if forgets else self._hostility.persistence:
             case "none":
                 self._session, self._retained = None, {}
             case "snapshot":

@@ -84,7 +84,7 @@ class Cloud:
         self._epoch: str | None = None
         self._acknowledged = {"reports": 0, "events": 0}
         timeline.after(0.0, self._look)
-        timeline.after(rng.expovariate(1 / 20), self._speak)
+        timeline.after(rng.uniform(1, 12), self._speak)
         if hostility.orders is not None:
             timeline.after(rng.expovariate(1 / hostility.orders), self._order)
 
@@ -181,7 +181,9 @@ class Cloud:
     def _send_again(self, after_s: float) -> None:
         """Send what nobody has receipted so long after it was sent last; ever more rarely."""
         now = self._timeline.now
-        for sent in self._office.unsettled():
+        unsettled = list(self._office.unsettled())
+        self._rng.shuffle(unsettled)
+        for sent in unsettled:
             if now - sent.sent_at > after_s * (1 + min(sent.tries, 4)):
                 sent.sent_at, sent.tries = now, sent.tries + 1
                 self._publish("invites", self._office.form(sent))
@@ -228,16 +230,16 @@ class Cloud:
         rng = self._rng
         if self._pen.key is not None and rng.random() < 0.2:
             self._forge()
-        lasts_s = rng.choice([5, 30, 300])
+        lasts_s = rng.choice([5, 30, 300, 300])
         command = self._say(
             rng.choice(["trigger", "trigger", "open", "close"]),
             deviceId=rng.choice([GATE, GATE, PANEL]),
-            mobile=rng.choice(PEOPLE),
+            mobile=rng.choice(self._office.accepted[-12:] if self._office.accepted and rng.random() < 0.7 else PEOPLE),
             expiresAt=self._truth() + lasts_s * 1000,
         )
         if rng.random() < 0.25:  # a mistake of whoever wrote the cloud: it must not open a gate for ever
             self._broker.publish(Message("commands", command.payload, retained=True))
-        if rng.random() < 0.4:  # somebody's finger, or a queue that delivers at least once
+        if rng.random() < 0.6:  # somebody's finger, or a queue that delivers at least once
             send = partial(self._publish, "commands", command.payload)
             self._timeline.after(rng.uniform(0, 1.2 * lasts_s), send)
 

@@ -67,9 +67,9 @@ class Disk:
             if old != self.folder:
                 shutil.rmtree(old)
 
-    def fall_sick(self) -> float:
+    def fall_sick(self, *, once: bool | None = None) -> float:
         """Trouble begins; how long it lasts, in seconds. Some of it happens once, some every time, some everywhere."""
-        self._once = self._rng.random() < 0.5
+        self._once = self._rng.random() < 0.5 if once is None else once
         self._sick_at = frozenset(
             _POINTS if self._rng.random() < 0.3 else [self._rng.choice((*_POINTS, "committed", "thread"))]
         )

@@ -97,12 +97,13 @@ class Fate:
 
     def moved(self) -> None:
         """A gate moves: the worst of all moments to die, before it is told what became of it."""
-        if not self._calm and self._hostility.crashes is not None and self._rng.random() < 0.1:
+        if not self._calm and self._hostility.crashes is not None and self._rng.random() < 0.25:
             self._timeline.after(self._rng.uniform(0, 1.5), lambda: None if self._calm else self._subject.kill())
 
     def _storm(self) -> None:
         """A bad minute: the card is sick, and the line and the broker come and go."""
-        self._disk_fault()
+        self._disk.fall_sick(once=False)
+        self._timeline.after(self._rng.uniform(5, 40), self._disk.recover)
         for _ in range(self._rng.randint(2, 6)):
             after_s = self._rng.uniform(0, 30)
             if self._rng.random() < 0.5:
@@ -117,7 +118,7 @@ class Fate:
 
     def _stumble(self) -> None:
         if not self._calm and self._broker.up:
-            self._broker.crash()
+            self._broker.crash(forgets=self._rng.random() < 0.7)
             self._broker.start()
 
     def _repeat(self, mean_s: float | None, happens: Callable[[], None]) -> None:

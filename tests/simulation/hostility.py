@@ -134,7 +134,7 @@ class Hostility:
             signed=rng.random() < 0.5,
             poison=often(0.4, 0.3),
             asks=length_s / rng.uniform(8, 20) / hours,
-            orders=None if rng.random() < 0.3 else length_s / rng.uniform(2, 8) / hours,
+            orders=None if rng.random() < 0.3 else length_s / rng.uniform(4, 10) / hours,
             batches=length_s / rng.uniform(3, 7) / hours,
             bounds={where: rng.choice(values) for where, values in _BOUNDS.items()},
         )

@@ -45,10 +45,8 @@ def late_acknowledgement_on_the_next_connection(patch: pytest.MonkeyPatch) -> No
         start(self)
 
     def by_number(self: Delivery) -> None:
-        wire = latest[0]
-        unsettled = wire.inbox._unsettled
-        if (now_meant := unsettled.get(self.packet_id)) is not None:
-            wire.inbox.acknowledge(now_meant)
+        if self.packet_id in latest[0]._came:
+            latest[0].acknowledges(self.packet_id)
 
     patch.setattr(Wire, "start", noted)
     patch.setattr(Delivery, "acknowledge", by_number)

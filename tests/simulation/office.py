@@ -47,6 +47,8 @@ class Office:
 
     def __init__(self, rng: Random, hostility: Hostility, pen: Pen, truth: Callable[[], int]) -> None:
         self.sent: list[Sent] = []
+        self.accepted: list[str] = []
+        """Who was said to have taken up an invitation, the latest last."""
         self._rng = rng
         self._hostility = hostility
         self._pen = pen
@@ -81,16 +83,17 @@ class Office:
         """The parts of a new batch."""
         rng = self._rng
         self._revision += rng.choice([1, 1, 1, 7])
-        replaces = self._revision > 1 and rng.random() < 0.25
+        replaces = bool(self.sent) and rng.random() < 0.25
         count = rng.choice([1, 1, 2, 3])
-        chosen = rng.sample(PEOPLE, rng.randint(3, len(PEOPLE)) if replaces else rng.randint(count, 10))
+        most = len(PEOPLE) if replaces or not self.sent else 10
+        chosen = rng.sample(PEOPLE, rng.randint(3, most) if self.sent else most)
         header: Document = {
             "batchId": f"batch-{self._revision}",
             "gatewayId": GATEWAY,
             "revision": self._revision,
             "parts": count,
             "mode": "replace" if replaces else "merge",
-            "deviceIds": rng.choice([[GATE], [GATE], [GATE, PANEL], [PANEL]]) if self._revision > 1 else [GATE, PANEL],
+            "deviceIds": rng.choice([[GATE], [GATE], [GATE, PANEL], [PANEL]]) if self.sent else [GATE, PANEL],
             "permission": rng.choice(["Always", "Always", "Full", "Tenant"]),
             "inviteExpiresAt": rng.choice([None, None, self._in(30, 3_000)]),
         }
@@ -195,6 +198,7 @@ class Office:
             return row | {"mobile": "082 45"}
         if rng.random() < 0.6:
             row["accepted"] = True
+            self.accepted.append(mobile)
         if rng.random() < 0.2:
             row["wifi"] = rng.random() < 0.3
         if rng.random() < 0.15:

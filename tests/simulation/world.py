@@ -227,6 +227,8 @@ class World:
         if self._fate.reboots:
             self._fate.reboots = False
             self._board.boot(off_s)
+            for _ in range(0 if self._calm_since else self._rng.randint(0, 3)):  # who has been standing there
+                self._timeline.after(self._rng.uniform(1, 30), self.ask)
 
     def _depart(self) -> None:
         """What holds for every end of a process: its connections are gone, and nobody answers."""
@@ -259,7 +261,8 @@ class World:
         self._asked += 1
         device_id = self._rng.choice([GATE, GATE, PANEL])
         channel = "intercom" if device_id == PANEL else self._rng.choice(["bluetooth", "bluetooth", "wifi"])
-        mobile = self._rng.choice(VISITORS if self._rng.random() < 0.4 else [*PEOPLE, STRANGER])
+        likely = self._office.accepted[-24:] or VISITORS
+        mobile = self._rng.choice(likely if self._rng.random() < 0.7 else [*VISITORS, *PEOPLE, STRANGER])
         asked = Asked(self._timeline.now, f"r{self._asked}", device_id, mobile, channel)
         self._door.asked(asked)
         self._machines[device_id].ask(asked)
