@@ -85,7 +85,8 @@ async def scripted(script: Script, version: Version = "5", tls: ssl.SSLContext |
     finally:
         server.close()
         for writer in peers:
-            writer.transport.abort()
+            with suppress(AttributeError):  # of a TLS transport that has ended already, before Python 3.11.5
+                writer.transport.abort()
         await asyncio.gather(*(task for task in peers.values() if task is not None))
 
 

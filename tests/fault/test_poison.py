@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -94,6 +95,15 @@ def kept(agent: Agent) -> list[Path]:
     return list((agent.state_dir / "quarantine").iterdir())
 
 
+def _contents(agent: Agent) -> list[bytes]:
+    """Of a folder that the agent may be clearing out meanwhile."""
+    found = []
+    for file in kept(agent):
+        with suppress(FileNotFoundError):
+            found.append(file.read_bytes())
+    return found
+
+
 @pytest.mark.parametrize("poison", [POISON, STALE], ids=["malformed", "stale"])
 async def test_poison_between_good_parts_is_receipted_once_each(
     mosquitto: Mosquitto, tmp_path: Path, poison: Mapping[str, tuple[bytes, str]]
@@ -165,6 +175,7 @@ async def test_quarantine_keeps_the_newest_and_not_too_much(mosquitto: Mosquitto
     async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
         await cloud.send(*poison(), b"the last")
         await until(lambda: len(rejections(cloud)) == MOST_KEPT + 41)
+        await until(lambda: b"the last" in _contents(agent), what="the last of them")
         sizes = [file.stat().st_size for file in kept(agent)]
         assert len(sizes) <= MOST_KEPT
         assert sum(sizes) <= MOST_KEPT_BYTES

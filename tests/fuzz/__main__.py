@@ -22,6 +22,7 @@ SLOW_S: Final = 0.1
 WARM: Final = 100
 """Inputs after which everything is loaded that will be, and memory is compared with what it is then."""
 
+_STATM: Final = Path("/proc/self/statm")
 _WORD: Final = re.compile(rb"[A-Za-z0-9_+-]{2,40}")
 
 
@@ -36,6 +37,7 @@ class Fuzzed:
         self._target = target
         self._inputs = 0
         self._slowest_s = 0.0
+        self._most = 0
 
     def take(self, data: bytes) -> None:
         """Feed it. Raises TooSlow where an input takes longer than SLOW_S again and again: machines are shared."""
@@ -48,8 +50,17 @@ class Fuzzed:
             self._slowest_s = spent_s
             sys.stderr.write(f"slowest: {spent_s * 1000:.1f} ms\n")
         self._inputs += 1
+        if self._inputs % WARM == 0:
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """Say how much memory there is, where it is more than ever; `ru_maxrss` would begin with that of our parent."""
+        resident = int(_STATM.read_text().split()[1]) * resource.getpagesize() >> 20
         if self._inputs == WARM:
-            sys.stderr.write(f"warm: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB\n")
+            sys.stderr.write(f"warm: {resident} MB\n")
+        if resident > self._most:
+            self._most = resident
+            sys.stderr.write(f"resident: {resident} MB\n")
 
     def _spent_s(self, data: bytes) -> float:
         began = time.thread_time()

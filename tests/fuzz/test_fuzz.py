@@ -51,7 +51,7 @@ def figure(done: Done, words: str) -> float:
 
 
 def growth_mb(done: Done) -> float:
-    return figure(done, "stat::peak_rss_mb") - figure(done, "warm")
+    return figure(done, "resident") - figure(done, "warm")
 
 
 @pytest.mark.timeout(90 + 3 * SECONDS)
