@@ -74,6 +74,8 @@ class Books:
         self._truth = truth
         self.keeping = Keeping(truth, keep_days * DAY_MS)
         self._said_of: dict[tuple[str, int], list[int]] = {}
+        self._graves = 0
+        self._buried: set[tuple[str, str]] = set()
         self._last_reply = 0
         self._reader: Reader | None = None
         self._path: Path | None = None
@@ -103,6 +105,7 @@ class Books:
             raise Anomaly(f"the epoch {self.epoch} became {rows[0][0]}")
         self.epoch = rows[0][0]
         self._take_reports(reader)
+        self._take_graves(reader)
         self._take_events(reader)
         self._take_replies(reader)
         self.keeping.check(reader)
@@ -136,10 +139,8 @@ class Books:
             states = device_states(store.reader)
         finally:
             store.reader.close()
-        for device_id, mobile in [key for key in wanted if key not in found]:
-            row = self.model.lists[device_id][mobile]
-            if row.status is None and row.changed_at <= self._truth() - TOMBSTONES_MS:
-                del wanted[device_id, mobile]  # what it is now, nobody can read
+        for key in [key for key in wanted if key not in found and self.is_buried(*key)]:
+            del wanted[key]
         for key in sorted(found.keys() | wanted.keys()):
             if found.get(key) != wanted.get(key):
                 raise Anomaly(f"user {key} is {found.get(key)}, and should be {wanted.get(key)}")
@@ -173,9 +174,40 @@ class Books:
             said = json.loads(payload)
             if report.kind == "statuses" and said["batchId"] is not None:
                 self._said_of.setdefault((said["batchId"], said["part"]), []).append(report.number)
-            facts += _facts(said)
+            facts += _facts(self._revealed(said))
         if facts:
             self._compare(facts)
+
+    def _revealed(self, report: Document) -> Document:
+        """The report with the numbers of people who were forgotten for good, as their part has them."""
+        hidden = [result for result in report.get("results", ()) if result.get("erased")]
+        if hidden:
+            said = json.loads(self._published((report["batchId"], report["part"])))
+            items = [*said["invitees"], *said["revocations"]]
+            for result in hidden:
+                result["mobile"] = items[result["item"]]["mobile"]
+                if not self.is_buried(result["deviceId"], result["mobile"]):
+                    raise Anomaly(f"{result} was not to be forgotten")
+                del result["erased"]
+        return report
+
+    def is_buried(self, device_id: str, mobile: str) -> bool:
+        """Whether somebody was revoked so long ago, by the date their row carried, that nobody can read it any more.
+
+        So it stays where they are revoked once more.
+        """
+        row = self.model.lists[device_id].get(mobile)
+        return row is not None and row.status is None and (device_id, mobile) in self._buried
+
+    def _take_graves(self, reader: Reader) -> None:
+        """Follow whom the gateway forgets for good."""
+        ((count,),) = reader.fetch("SELECT count(*) FROM forgotten")
+        if count != self._graves:
+            self._graves = count
+            for device_id, users in self.model.lists.items():
+                for mobile, row in users.items():
+                    if row.status is None and row.changed_at <= self._truth() - TOMBSTONES_MS:
+                        self._buried.add((device_id, mobile))
 
     def _compare(self, facts: list[Fact]) -> None:
         said = self.model.says
@@ -264,7 +296,7 @@ class Books:
         for number, body in reader.fetch("SELECT reply, body FROM replies WHERE reply > ?", (self._last_reply,)):
             self._last_reply = number
             reply = json.loads(body)
-            self.replied.setdefault(reply["commandId"], []).append(reply)
+            self.replied.setdefault(reply["commandId"], []).append(reply | {"storedAt": self._truth()})
 
 
 def _facts(report: Document) -> list[Fact]:

@@ -28,8 +28,8 @@ _BOUNDS: dict[tuple[Any, str], list[Any]] = {
     (upkeep, "PRUNE_AFTER"): [5, 1_000],
     (upkeep, "LOOK_EVERY_S"): [10.0, 30.0],
     (recorder, "MOST_WAITING"): [50, 1_000],
-    (presence, "NOTE_EVERY_S"): [5.0, 20.0],
-    (clock, "LOOK_EVERY_S"): [2.0, 10.0],
+    (presence, "NOTE_EVERY_S"): [10.0, 30.0],
+    (clock, "LOOK_EVERY_S"): [4.0, 10.0],
     (database, "CHECKPOINT_BYTES"): [20_000, 500_000],
 }
 """Constants of the program, each with values under which it must be right too."""
@@ -133,9 +133,9 @@ class Hostility:
             mute=often(0.3, 0.2),
             signed=rng.random() < 0.5,
             poison=often(0.4, 0.3),
-            asks=length_s / rng.uniform(8, 20) / hours,
-            orders=None if rng.random() < 0.3 else length_s / rng.uniform(4, 10) / hours,
-            batches=length_s / rng.uniform(3, 7) / hours,
+            asks=length_s / rng.uniform(6, 15) / hours,
+            orders=None if rng.random() < 0.3 else length_s / rng.uniform(3, 8) / hours,
+            batches=length_s / rng.uniform(3, 6) / hours,
             bounds={where: rng.choice(values) for where, values in _BOUNDS.items()},
         )
 

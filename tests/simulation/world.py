@@ -31,7 +31,7 @@ from tests.simulation.rest import unrest
 from tests.simulation.timeline import StuckError, Timeline
 from tests.simulation.trace import Trace, listening
 
-LENGTH_S: Final = 120.0
+LENGTH_S: Final = 100.0
 """How long there are faults in a world of ordinary length; virtual seconds."""
 
 PATIENCE_S: Final = 3_600.0
@@ -41,7 +41,7 @@ _SETTLED_S: Final = 50.0
 _LONG_S: Final = 200.0
 """Where a gateway is away for longer, little is said meanwhile."""
 
-_PROBES: Final = 6
+_PROBES: Final = 4
 """People who ask when all is well: each of them must hear what the list says."""
 
 _DAMAGE: Final = frozenset({"store.damaged", "store.restored", "store.lost_commits", "snapshot.damaged"})
