@@ -301,6 +301,8 @@ class World:
         found = unrest(self._books, self._cloud, self._office)
         if found is None and self._probed and (waiting := list(self._door.unanswered(self._timeline.now))):
             found = f"nobody answers {waiting}"
+        if found is None and self._probed == _PROBES and self._door.is_moving:
+            found = "a gate is moving"
         if found is not None:
             if self._timeline.now - self._calm_since > PATIENCE_S:
                 self._break(f"not at rest {PATIENCE_S:.0f} s after the last fault: {found}")
