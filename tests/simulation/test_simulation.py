@@ -1,4 +1,4 @@
-"""A thousand worlds, a day in one of them, and mistakes put in on purpose. A failure tells how to see it again."""
+"""Hundreds of worlds, a day in one of them, and mistakes put in on purpose. A failure tells how to see it again."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.simulation.mutants import MUTANTS
 from tests.simulation.world import LENGTH_S, Outcome, live
 
 CHUNKS = 20
-WORLDS = scaled(50)
+WORLDS = scaled(20)
 """In each chunk."""
 
 DAY_S = 86_400.0
