@@ -213,7 +213,8 @@ async def parts_come(story: Story) -> None:
     await story.begins()
     for each in history.stream(Random(5), 8, people=8):
         await story.send(each)
-    await story.quiet()
+    # One that has never been sent: what came before it has been told once its reports are here, a repetition as well.
+    await story.send(part("last", 100, people(range(8, 12))))
     await story.dies()
 
 
@@ -225,4 +226,5 @@ async def people_come(story: Story) -> None:
     for number in range(1, 8):
         asks = [board.ask(mobile(each)) for board in (place.gate, place.side) for each in (number, number - 1)]
         await asyncio.gather(story.order(number), *asks)
+    await place.events(7 * 5)
     await story.dies()
