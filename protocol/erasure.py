@@ -42,8 +42,22 @@ class Eraser:
     def reply(self, body: bytes) -> bytes | None:
         """A reply to a command without the person; None where it does not name them."""
         before = orjson.loads(body)
-        after = self._within(before)
+        after = self.json(before)
         return None if after == before else orjson.dumps(after)
+
+    def json(self, said: Any) -> Any:  # noqa: ANN401 -- any JSON
+        """The same without the person: who is named by the number has no name, and words are without it."""
+        match said:
+            case str():
+                return self.text(said)
+            case list():
+                return [self.json(each) for each in said]
+            case dict() if said.get("mobile") == f"+{self.mobile}":
+                return {**said, "mobile": None, **({"userName": None} if "userName" in said else {}), "erased": True}
+            case dict():
+                return {name: self.json(each) for name, each in said.items()}
+            case _:
+                return said
 
     def _parted(self, run: Run) -> Iterator[Run]:
         if _quotes_a_number(run):
@@ -56,19 +70,6 @@ class Eraser:
             part = run._replace(first=first, mobiles=mobiles)
             yield _wordless(part._replace(mobiles=[ERASED] * len(mobiles))) if is_gone else part
             place += len(mobiles)
-
-    def _within(self, said: Any) -> Any:  # noqa: ANN401 -- any JSON
-        match said:
-            case str():
-                return self.text(said)
-            case list():
-                return [self._within(each) for each in said]
-            case dict() if said.get("mobile") == f"+{self.mobile}":
-                return {**said, "mobile": None, **({"userName": None} if "userName" in said else {}), "erased": True}
-            case dict():
-                return {name: self._within(each) for name, each in said.items()}
-            case _:
-                return said
 
 
 def _quotes_a_number(run: Run) -> bool:

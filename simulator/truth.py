@@ -14,6 +14,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from protocol.erasure import Eraser
 from protocol.invites import Invitee
 from protocol.vocabulary import Caution, Mode, Outcome, Permission, Reason, Status, Verdict
 from simulator import exits
@@ -201,6 +202,19 @@ class Truth:
         if (wanted := people.get(mobile)) is not None and not wanted.accepted:
             people[mobile] = wanted._replace(said={**wanted.said, "accepted": True})
 
+    def forget(self, mobile: str) -> None:
+        """They are wanted nowhere any more, whatever waits for a word; what is said of others has not their number."""
+        eraser = Eraser(int(mobile))
+        for people in self.devices.values():
+            people.pop(mobile, None)
+            people.update(
+                {each: wanted._replace(said=_without(eraser, wanted.said)) for each, wanted in people.items()}
+            )
+        for removals in self.held.values():
+            for mobiles in removals.mobiles.values():
+                if mobile in mobiles:
+                    mobiles.remove(mobile)
+
     def _put_back(self, device_id: str, mobile: str, before: Wanted | None) -> None:
         if before is None:
             self.devices[device_id].pop(mobile, None)
@@ -251,6 +265,12 @@ def _said(invitee: Invitee, offer: Offer, before: Wanted | None) -> dict[str, An
         said = {**{name: before.said.get(name) for name in _KEPT}, **said}
         said["accepted"] = said.get("accepted") is True or before.accepted
     return {name: value for name, value in said.items() if name != "mobile" and value is not None}
+
+
+def _without(eraser: Eraser, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of somebody else; who was invited by the person was invited by nobody, as at the gateway."""
+    left: dict[str, Any] = eraser.json(dict(said))
+    return {name: value for name, value in left.items() if name != "invitedBy" or value == said[name]}
 
 
 def _is_owner(wanted: Wanted) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, TypedDict, TypeVar
 
 import click
 
+from protocol.mobile import regions
 from protocol.signatures import SigningKey, public_half
 from protocol.topics import DEFAULT_PREFIX
 from simulator.address import Address, Tls, Version, parse_address
@@ -167,6 +168,21 @@ timeout_option = click.option(
     metavar="SECONDS",
     help="Give up when nothing has come for so long.",
 )
+
+
+def _region(_: click.Context, __: click.Parameter, region: str | None) -> str | None:
+    if region is not None and region not in regions():
+        raise click.UsageError(f"--region {region!r} is none: write two capital letters, such as ZA or GB")
+    return region
+
+
+region_option = click.option(
+    "--region",
+    metavar="XX",
+    callback=_region,
+    help="Whose numbers are meant where there is no country code. [default: the gateway's own, or ZA]",
+)
+
 truth_option = click.option(
     "--truth",
     "truth_file",

@@ -13,6 +13,7 @@ _COMMANDS: Final = {
     "confirm": "ask",
     "acknowledge": "ask",
     "sync": "sync",
+    "erase": "erase",
     "trigger": "order",
     "open": "order",
     "close": "order",

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import click
 
-from protocol.mobile import Numbers, regions
+from protocol.mobile import Numbers
 from protocol.vocabulary import Kind
 from simulator import exits
+from simulator.commands import region_option
 from simulator.commands.offer import find_devices
 from simulator.gate import Gate
 from simulator.gateway_file import GatewayFileError, read_gateway_file
@@ -88,7 +89,7 @@ class _Build(TypedDict):
     help="Cut the connection about so often.",
 )
 @click.option("--watch/--no-watch", default=None, help="A live view instead of lines. [default: on a terminal]")
-@click.option("--region", metavar="XX", help="Whose numbers are meant where there is no country code. [default: ZA]")
+@region_option
 def command(
     *,
     named: Sequence[str],
@@ -116,12 +117,9 @@ def command(
         (device_id,) = find_devices(named, [])
         wire = _wire(listen, serial, baud, pty=pty)
         fittings, usual = [Fitting(_device(device_id, device_id, build), wire)], "ZA"
-    region = region or usual
-    if region not in regions():
-        raise click.UsageError(f"--region {region!r} is none: write two capital letters, such as ZA or GB")
     console = make_console()
     watched = console.is_terminal if watch is None else watch and console.is_terminal
-    asyncio.run(play(console, fittings, Numbers(region), watched=watched, drop_every_s=drop_every_s))
+    asyncio.run(play(console, fittings, Numbers(region or usual), watched=watched, drop_every_s=drop_every_s))
     return exits.OK
 
 

@@ -10,7 +10,6 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from protocol.mobile import regions
 from protocol.vocabulary import Mode
 from simulator import exits
 from simulator.access import describe
@@ -19,6 +18,7 @@ from simulator.commands import (
     find_target,
     find_truth,
     format_option,
+    region_option,
     target_options,
     timeout_option,
     truth_option,
@@ -56,7 +56,7 @@ class _Options(Where, Wanted):
 @click.option("--accepted", is_flag=True, help="These people have taken up the app already.")
 @click.option("--header/--no-header", default=None, help="Whether the list has a header. [default: found out]")
 @click.option("--columns", metavar="NAMES", help="What the columns are, as name,mobile,notes. [default: found out]")
-@click.option("--region", metavar="XX", help="Whose numbers are meant where there is no country code. [default: ZA]")
+@region_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--all", "whole", is_flag=True, help="Show every row of a long list.")
 @format_option
@@ -116,8 +116,6 @@ def _read(
 ) -> tuple[Contacts, ...]:
     if not files and paste is None:
         raise click.UsageError("say what to import: a CSV file, or --paste")
-    if region not in regions():
-        raise click.UsageError(f"--region {region!r} is none: write two capital letters, such as ZA or GB")
     roles = None if columns is None else columns.split(",")
     try:
         lists = [load_contacts(file, region=region, header=header, columns=roles) for file in files]

@@ -8,7 +8,7 @@ from typing import Unpack
 
 import click
 
-from protocol.mobile import Numbers, Unassigned, Unusable, regions
+from protocol.mobile import Numbers, Unassigned, Unusable
 from simulator import exits
 from simulator.batching import Offer
 from simulator.commands import (
@@ -16,6 +16,7 @@ from simulator.commands import (
     find_target,
     find_truth,
     format_option,
+    region_option,
     target_options,
     timeout_option,
     truth_option,
@@ -32,7 +33,7 @@ _SOURCE = "the command line"
 @click.command()
 @click.argument("mobiles", nargs=-1, required=True, metavar="MOBILE...")
 @click.option("--device", "named", multiple=True, metavar="ID", help="A device to take them off; again for each.")
-@click.option("--region", metavar="XX", help="Whose numbers are meant where there is no country code. [default: ZA]")
+@region_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @format_option
 @truth_option
@@ -54,10 +55,7 @@ def revoke(
         raise click.UsageError("there is no terminal to ask at: add --yes to revoke without a question")
     target = find_target(options)
     devices = find_devices(named, target.devices)
-    region = region or target.region
-    if region not in regions():
-        raise click.UsageError(f"--region {region!r} is none: write two capital letters, such as ZA or GB")
-    numbers = Numbers(region)
+    numbers = Numbers(region or target.region)
     roster = Roster(tuple(_entry(row, mobile, numbers) for row, mobile in enumerate(mobiles, 1)), (_SOURCE,))
     if not yes and not click.confirm(f"Revoke {', '.join(mobiles)} at {', '.join(devices.values())}?", err=True):
         return exits.REFUSED

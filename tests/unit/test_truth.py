@@ -112,6 +112,22 @@ def test_removals_that_are_held_wait_for_their_confirmation(truth: Truth) -> Non
     assert truth.held == {}
 
 
+def test_whoever_is_erased_is_in_no_word_that_is_left(truth: Truth) -> None:
+    """Nor in what somebody else's row says: a repair would bring it to the gateway again."""
+    invited = Offer((GATE,), Permission.ALWAYS, invited_by=A)
+    said(truth, 1, person(A, notes="moves in June"), person(B, notes="keys are with 082 000 0001"))
+    said(truth, 1, person(C), offer=invited)
+    truth.settle(said(truth, 2, person(B), offer=WHOLE), [(B, GATE, result("updated"))], held=True)
+    truth.forget(A)
+    truth.save()
+    assert wanted(truth) == {B: 2, C: 1}
+    assert truth.held["b-2"].mobiles == {GATE: [C]}
+    assert "0000001" not in "".join(filter(str.isdigit, truth.path.read_text()))
+    assert "June" not in truth.path.read_text()
+    assert truth.people(GATE)[B].said["notes"] == "keys are with <erased>"
+    assert "invitedBy" not in truth.people(GATE)[C].said
+
+
 def test_whole_list_leaves_out_whom_it_does_not_name_but_no_row_that_was_not_sent(truth: Truth) -> None:
     said(truth, 1, person(A), person(B), person(C))
     intent = truth.intend(batch(2, WHOLE), WHOLE, {A: person(A)}, (), others={B})
