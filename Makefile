@@ -4,7 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-WORKERS ?= 2
+# One more than there are processors: many tests wait for a clock, a broker or a process.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1 )))
 PYTEST_ARGS ?=
 
 ifdef MAKE_TERMOUT

@@ -82,6 +82,7 @@ async def typed_at_once(place: Premises, number: str, *words: str) -> dict[str, 
 
 async def test_answer_is_the_same_while_the_gateway_runs_and_after(place: Premises) -> None:
     await place.invite(*people([2], accepted=True, permission="Repeat", schedule=[MONDAYS]))
+    await until(lambda: all(each["connected"] for each in place.agent.note()["hardware"].values()), what="all noted")
     words = ("explain", mobile(2), "--at", SUNDAY, "--device", GATE)
     (running,) = told(await typed_beside(place.agent, *words))
     assert running["decision"] == "denied: outside_schedule"
