@@ -10,7 +10,7 @@ from typing import Final
 from rich.console import Console
 
 from agent import logs
-from benchmarks import card, end_to_end, lag, memory, numbers, opening, stages, startup
+from benchmarks import card, end_to_end, lag, memory, numbers, opening, stages, startup, wear
 from benchmarks.bench import DISK
 from benchmarks.figure import Figure, Target
 from benchmarks.report import Report
@@ -39,6 +39,7 @@ def sections(home: Path, rounds: int, smaller: int) -> dict[str, Section]:
         "memory": ("Memory", partial(memory.measure, few, many, rounds, home)),
         "startup": ("Start", partial(startup.measure, few, rounds, home)),
         "card": ("Written to the card", partial(card.measure, part, few, rounds, home)),
+        "wear": ("Written to the card on a usual day", partial(wear.measure, few, rounds, home)),
     }
 
 

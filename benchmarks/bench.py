@@ -16,13 +16,15 @@ DISK: Final = Path("/var/tmp")  # noqa: S108 -- every run has a private folder i
 
 
 @contextmanager
-def bench(home: Path, command: Sequence[str] = AGENT, driver: str = "none") -> Iterator[tuple[Gateway, Office]]:
-    """A fresh gateway that is online over a fresh broker, and the office; all of it is gone afterwards."""
+def bench(
+    home: Path, command: Sequence[str] = AGENT, driver: str = "none", state_dir: Path | None = None
+) -> Iterator[tuple[Gateway, Office]]:
+    """A fresh gateway that is online over a fresh broker, and the office; all of it in `home` is gone afterwards."""
     with (
         TemporaryDirectory(dir=home) as place,
         Mosquitto(Path(place) / "broker", persistent=False) as broker,
         Office(broker.port) as office,
-        Gateway(Path(place) / "gateway", broker.port, command, driver) as gateway,
+        Gateway(Path(place) / "gateway", broker.port, command, driver, state_dir) as gateway,
     ):
         office.online()
         yield gateway, office

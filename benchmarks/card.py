@@ -1,21 +1,16 @@
-"""What an import writes to the card: write-ahead log and database, from start to stop, the last checkpoint included.
+"""What an import writes to the card, from start to stop: log and store, the last checkpoint and the file system's own.
 
-As the kernel counts it for the process (`/proc/PID/io`: pages that got dirty and were not dropped before they were
-written), less what a gateway writes that starts and stops without an import.
+Less what a gateway writes that starts and stops without an import.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from benchmarks import people
 from benchmarks.bench import bench
 from benchmarks.figure import Figure, rotated
-from benchmarks.gateway import AGENT
-
-QUIET: Final = (*AGENT[:2], "--log-level", "warning", *AGENT[2:])
-"""The log goes to a file here, to the journal on a board: it is not counted."""
+from benchmarks.memory_card import memory_card
 
 
 def measure(few: int, many: int, rounds: int, home: Path) -> list[Figure]:
@@ -38,10 +33,12 @@ def measure(few: int, many: int, rounds: int, home: Path) -> list[Figure]:
     }
 
     def written(name: str) -> dict[str, float]:
-        with bench(home, QUIET) as (gateway, office):
+        with memory_card(home) as card, bench(home, state_dir=card.path / "state") as (gateway, office):
+            before = card.written()
             for payloads in imports[name]:
                 office.send(payloads, sum(payload.count(b'"mobile":') for payload in payloads))
-            return {name: float(gateway.stop())}
+            gateway.stop()
+            return {name: float(card.written() - before)}
 
     found = rotated([partial(written, name) for name in imports], rounds)
 

@@ -1,6 +1,5 @@
 """A gateway to be measured: `fluss-agent` as a process of its own, in the plain configuration."""
 
-import os
 import re
 import signal
 import sys
@@ -39,17 +38,28 @@ driver = "{driver}"
 
 
 class Gateway:
-    """One gateway with its state in `home`; `command` gets the path of its configuration as its last word."""
+    """One gateway with all it has in `home`; `command` gets the path of its configuration as its last word.
 
-    def __init__(self, home: Path, port: int, command: Sequence[str] = AGENT, driver: str = "none") -> None:
+    `state_dir` may be elsewhere.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        port: int,
+        command: Sequence[str] = AGENT,
+        driver: str = "none",
+        state_dir: Path | None = None,
+    ) -> None:
         self.home = home
+        self.state_dir = state_dir or home / "state"
         home.mkdir(parents=True, exist_ok=True)
         config = home / "agent.toml"
         config.write_text(
             _CONFIG.format(
                 gateway_id=people.GATEWAY_ID,
                 device_id=people.DEVICE_ID,
-                state_dir=home / "state",
+                state_dir=self.state_dir,
                 port=port,
                 driver=driver,
             )
@@ -67,18 +77,11 @@ class Gateway:
         """Start it, and return at once."""
         self._program.start()
 
-    def stop(self) -> int:
-        """SIGTERM, and wait; the bytes it has had written to disk since it started.
-
-        The kernel counts a page when it gets dirty: once for all writes to it between two flushes. What was dropped
-        before it was written is taken off. It keeps the count of a dead process until somebody has waited for it.
-        """
+    def stop(self) -> None:
+        """SIGTERM, and wait until it has left in good order."""
         self._program.signal(signal.SIGTERM)
-        os.waitid(os.P_PID, self._program.pid, os.WEXITED | os.WNOWAIT)
-        written = self._kernel_says("io", "write_bytes") - self._kernel_says("io", "cancelled_write_bytes")
         code = self._program.wait()
         assert code == 0, self._program.output()
-        return written
 
     def resident_kib(self) -> int:
         """What it holds in memory now."""

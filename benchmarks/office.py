@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self, cast
 
 import orjson
@@ -20,14 +20,15 @@ State = dict[str, Any]
 
 
 class Office:
-    """One MQTT 5 client that publishes parts and hears receipts, statuses and the state of the gateway (QoS 1)."""
+    """One MQTT 5 client (QoS 1): publishes parts and commands, and hears statuses, replies and the gateway's state."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._subscribed = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, client_id="office", protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_message = self._heard
-        self._client.on_connect = lambda client, *_: client.subscribe([(TOPICS.statuses, 1), (TOPICS.state, 1)])
+        topics = [(topic, 1) for topic in (TOPICS.statuses, TOPICS.state, TOPICS.replies)]
+        self._client.on_connect = lambda client, *_: client.subscribe(topics)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._news = threading.Condition()
         self._state: State = {}
@@ -35,6 +36,7 @@ class Office:
         self._statuses: list[bytes] = []
         self._missing = 0
         self._last_at = 0.0
+        self._replies = 0
 
     def __enter__(self) -> Self:
         self._client.connect(LOOPBACK, self._port)
@@ -67,6 +69,18 @@ class Office:
             assert self._news.wait_for(lambda: self._missing <= 0, PATIENCE_S), f"{self._missing} statuses missing"
             return self._last_at - start
 
+    def ask(self, command: str, fields: Mapping[str, object]) -> None:
+        """Send a command, and wait for its reply."""
+        asked = {"gatewayId": people.GATEWAY_ID, "command": command, **fields}
+        with self._news:
+            before = self._replies
+            self._client.publish(TOPICS.commands, orjson.dumps(asked), qos=1)
+            assert self._news.wait_for(lambda: self._replies > before, PATIENCE_S), f"no reply to {asked}"
+
+    def reached(self) -> None:
+        """Wait until the gateway says that it has reached its hardware."""
+        self._state_in(lambda state: state["devices"][0]["connected"])
+
     def settled(self, revision: int) -> None:
         """Wait until the gateway says that it has applied this revision and has nothing left to send."""
         self._state_in(lambda state: state["outbox"] == 0 and state["devices"][0]["revision"] == revision)
@@ -94,6 +108,10 @@ class Office:
         with self._news:
             if message.topic == TOPICS.state:
                 self._state, self._state_at = orjson.loads(payload), now
+                self._news.notify()
+                return
+            if message.topic == TOPICS.replies:
+                self._replies += 1
                 self._news.notify()
                 return
             self._statuses.append(payload)
