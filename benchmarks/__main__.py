@@ -38,6 +38,7 @@ def sections(home: Path, rounds: int, smaller: int) -> dict[str, Section]:
         "gate": ("At the gate, during the import", partial(opening.measure, few, rounds, home)),
         "memory": ("Memory", partial(memory.measure, few, many, rounds, home)),
         "startup": ("Start", partial(startup.measure, few, rounds, home)),
+        "deciding": ("From the start to the first decision", partial(startup.deciding, many, rounds, home)),
         "card": ("Written to the card", partial(card.measure, part, few, rounds, home)),
         "wear": ("Written to the card on a usual day", partial(wear.measure, few, rounds, home)),
     }

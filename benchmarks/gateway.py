@@ -83,6 +83,10 @@ class Gateway:
         code = self._program.wait()
         assert code == 0, self._program.output()
 
+    def kill(self) -> None:
+        """SIGKILL: it leaves everything as it is."""
+        self._program.kill9()
+
     def resident_kib(self) -> int:
         """What it holds in memory now."""
         return self._kernel_says("status", "VmRSS")
