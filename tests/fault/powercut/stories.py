@@ -218,6 +218,17 @@ async def parts_come(story: Story) -> None:
     await story.dies()
 
 
+async def orders_come(story: Story) -> None:
+    """For a broken promise about commands: one after the other, and then the end."""
+    place = story.place
+    await story.begins()
+    await place.invite(*people([1], accepted=True))
+    for _ in range(24):
+        assert (await story.order(1))["outcome"] == "done"
+    await place.events(24)
+    await story.dies()
+
+
 async def people_come(story: Story) -> None:
     """For a broken promise about gates: people at all of them, and then the end."""
     place = story.place
