@@ -14,7 +14,7 @@ import select
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
 import structlog
@@ -55,7 +55,7 @@ class LinkDown(Exception):
 
 
 class Connection:
-    """A connection with ``subscriptions`` and a retained ``will``, a topic and its payload.
+    """A connection with ``subscriptions`` (as those of Link) and a retained ``will``, a topic and its payload.
 
     ``floor`` is a moment (epoch ms) certainly past, where the board's clock cannot judge certificates, else None.
     ``inbox`` is what came in, ``arrival`` is set when it grows. ``over`` has the reason once everything has ended.
@@ -66,15 +66,14 @@ class Connection:
         self,
         address: Address,
         *,
-        subscriptions: Sequence[str],
+        subscriptions: Mapping[str, int],
         will: tuple[str, bytes],
-        payload_limit: int,
         arrival: asyncio.Event,
         floor: int | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[Failure] = self._loop.create_future()
-        self.inbox = Inbox(subscriptions, payload_limit, self._acknowledge)
+        self.inbox = Inbox(subscriptions, self._acknowledge)
         self.session_present = False
         self.chain_end: int | None = None
         self.window = WINDOW

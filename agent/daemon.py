@@ -31,7 +31,7 @@ from agent.marker import Marker
 from agent.orders import Orders
 from agent.ownership import Occupied, owned
 from agent.papers import Papers
-from agent.presence import Presence
+from agent.presence import HEAR_BYTES, Presence
 from agent.quarantine import Quarantine
 from agent.renewal import Renewal
 from agent.reporter import Reporter
@@ -44,6 +44,7 @@ from agent.upkeep import Upkeep
 from agent.vault import Vault
 from agent.watchdog import Watchdog, period_s
 from protocol.codec import Limits
+from protocol.commands import MAX_SIGNED_BYTES
 from protocol.mobile import Numbers
 from protocol.topics import Topics
 from protocol.vocabulary import ClockState
@@ -238,10 +239,9 @@ async def _put_together(
     )
     link = Link(
         address,
-        subscriptions=(topics.invites, topics.commands, topics.state),
+        subscriptions={topics.invites: limits.part_bytes, topics.commands: MAX_SIGNED_BYTES, topics.state: HEAR_BYTES},
         will_topic=topics.state,
         will=presence.will,
-        payload_limit=limits.part_bytes,
         rng=rng,
         floor=lambda: _floor(clock),
         board_uptime_s=surroundings.uptime_s,

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,13 +51,14 @@ class Delivery:
 
 
 class Inbox:
-    """The deliveries of one connection on ``subscriptions``; ``send`` acknowledges a packet id to the broker.
+    """The deliveries of one connection; ``send`` acknowledges a packet id to the broker.
 
-    ``arrive`` may be called on another thread than everything else.
+    ``subscriptions`` are its topics, each with the bytes above which a payload is not held. ``arrive`` may be called on
+    another thread than everything else.
     """
 
-    def __init__(self, subscriptions: Collection[str], payload_limit: int, send: Callable[[int], None]) -> None:
-        self._payload_limit = payload_limit
+    def __init__(self, subscriptions: Mapping[str, int], send: Callable[[int], None]) -> None:
+        self._limits = subscriptions
         self._send = send
         self._waiting: dict[str, deque[Delivery]] = {topic: deque() for topic in subscriptions}
         self._unsettled: dict[int, Delivery] = {}  # by packet id, in the order of arrival
@@ -79,7 +80,7 @@ class Inbox:
     def arrive(self, packet_id: int, topic: str, payload: bytes, *, retained: bool, again: bool = False) -> Delivery:
         """Count what has been read from the connection. It belongs to the inbox once it is ``put`` there."""
         size = len(payload)
-        if size > self._payload_limit:
+        if size > self._limits.get(topic, 0):
             digest = hashlib.sha256(payload).hexdigest()
             delivery = Delivery(self, packet_id, topic, None, retained, size, digest, again)
         else:

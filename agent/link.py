@@ -6,7 +6,7 @@ It decides when to connect, and what to say about it; a Connection is one connec
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
@@ -57,19 +57,18 @@ def _now_ms() -> int:
 class Link:
     """The one link of a gateway to its broker.
 
-    ``subscriptions`` are topics without wildcards. ``will`` gives the payload of each new connection's last will, which
-    is retained. Payloads above ``payload_limit`` bytes are not held (see Delivery). ``floor`` gives a moment (epoch ms)
-    certainly past, to judge certificates by, while the board's clock is not good enough for that; then None.
+    ``subscriptions`` are topics without wildcards, each with the bytes above which a payload is not held (Delivery).
+    ``will`` gives the payload of each new connection's last will, which is retained. ``floor`` gives a moment (epoch
+    ms) certainly past, to judge certificates by, while the board's clock is not good enough for that; then None.
     """
 
     def __init__(
         self,
         address: Address,
         *,
-        subscriptions: Sequence[str],
+        subscriptions: Mapping[str, int],
         will_topic: str,
         will: Callable[[], bytes],
-        payload_limit: int = 1 << 20,
         rng: Random,
         floor: Callable[[], int | None] = lambda: None,
         board_uptime_s: Callable[[], float] = board_uptime_s,
@@ -78,10 +77,9 @@ class Link:
         connect: Connect = Connection,
     ) -> None:
         self._address = address
-        self._subscriptions = tuple(subscriptions)
+        self._subscriptions = subscriptions
         self._will_topic = will_topic
         self._will = will
-        self._payload_limit = payload_limit
         self._rng = rng
         self._floor = floor
         self._board_uptime_s = board_uptime_s
@@ -170,7 +168,6 @@ class Link:
             self._address,
             subscriptions=self._subscriptions,
             will=(self._will_topic, self._will()),
-            payload_limit=self._payload_limit,
             arrival=self._arrival,
             floor=self._floor(),
         )

@@ -17,7 +17,7 @@ QUICK = Pace(base_s=0.05, cap_s=0.2)
 def new_link(address: Address, *, pace: Pace = QUICK, uptime_s: float = 1e6, floor: int | None = None) -> Link:
     return Link(
         address,
-        subscriptions=[INVITES, COMMANDS],
+        subscriptions=dict.fromkeys([INVITES, COMMANDS], 1 << 20),
         will_topic=STATE,
         will=lambda: WILL,
         rng=Random(1),

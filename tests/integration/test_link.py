@@ -234,7 +234,7 @@ from agent.link import Address, Link
 
 async def main() -> None:
     address = Address("127.0.0.1", int(sys.argv[1]), "gw-1", sys.argv[2])
-    link = Link(address, subscriptions=["x"], will_topic=sys.argv[3], will=lambda: b'{"online": false}',
+    link = Link(address, subscriptions={"x": 1}, will_topic=sys.argv[3], will=lambda: b'{"online": false}',
                 rng=random.Random(1), board_uptime_s=lambda: 1e6)
     task = asyncio.create_task(link.run())
     await link.connected()

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from agent.inbox import Delivery, Inbox
 
-INVITES, COMMANDS = "fluss/v1/gw-1/invites", "fluss/v1/gw-1/commands"
+INVITES, COMMANDS, STRAY = "fluss/v1/gw-1/invites", "fluss/v1/gw-1/commands", "fluss/v1/gw-2/state"
 
 
 class Box:
@@ -18,7 +18,7 @@ class Box:
 
     def __init__(self, payload_limit: int = 100) -> None:
         self.sent: list[int] = []
-        self.inbox = Inbox([INVITES, COMMANDS], payload_limit, self.sent.append)
+        self.inbox = Inbox({INVITES: payload_limit, COMMANDS: 50}, self.sent.append)
 
     def bring(self, packet_id: int, payload: bytes = b"part", topic: str = INVITES, *, again: bool = False) -> Delivery:
         delivery = self.inbox.arrive(packet_id, topic, payload, retained=False, again=again)
@@ -113,6 +113,13 @@ def test_payload_above_the_limit_is_not_held() -> None:
     assert (dropped.payload, dropped.size) == (None, 100_001)
     assert dropped.sha256 == hashlib.sha256(payload).hexdigest()
     assert 100_000 < box.inbox.held < 105_000
+
+
+def test_every_topic_has_a_limit_of_its_own() -> None:
+    """A thousand commands may stand in line, and a part may have a megabyte: the line must not have a gigabyte."""
+    box = Box(payload_limit=1 << 20)
+    brought = [box.bring(number, b"x" * 51, topic) for number, topic in enumerate((INVITES, COMMANDS, STRAY), 1)]
+    assert [delivery.payload for delivery in brought] == [b"x" * 51, None, None]
 
 
 def test_empty_messages_count_towards_the_bound() -> None:

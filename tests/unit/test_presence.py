@@ -54,7 +54,7 @@ class Line:
 
     def bring(self, said: dict[str, Any]) -> None:
         """The broker delivers this on the topic of the state."""
-        inbox = Inbox([TOPIC], 1 << 20, lambda _: None)
+        inbox = Inbox({TOPIC: 1 << 20}, lambda _: None)
         self.brought.put_nowait(inbox.arrive(1, TOPIC, json.dumps(said).encode(), retained=True))
 
     async def connect(self) -> None:
