@@ -9,6 +9,7 @@ import structlog
 from agent.codebook import Codebook
 from agent.erasure import Erasure
 from agent.erasure import Receipt as ErasureReceipt
+from agent.floods import BEYOND, Floods
 from agent.link import Delivery, Link
 from agent.orders import ACTIONS, Orders
 from agent.resync import Resync
@@ -35,6 +36,7 @@ _ENDS: Final = frozenset({Command.ISSUE_CODE, Command.ERASE})
 REMEMBER_MS: Final = 7 * 86_400_000
 """How long a command without an end is known again: longer than brokers keep one for a gateway that is away."""
 
+TELL_EVERY_S: Final = 30.0
 TAKE_AT_ONCE: Final = 40
 TAKE_BYTES: Final = 1 << 20
 IN_HAND: Final = 64
@@ -61,6 +63,7 @@ class Answers:
         resync: Resync,
         erasure: Erasure,
         numbers: Numbers,
+        floods: Floods[Unusable],
     ) -> None:
         self._gateway_id = gateway_id
         self._trusted = trusted
@@ -72,6 +75,7 @@ class Answers:
         self._resync = resync
         self._erasure = erasure
         self._numbers = numbers
+        self._floods = floods
         self._in_hand: dict[bytes, list[Delivery]] = {}
         self._line: asyncio.Queue[tuple[Delivery, CommandMessage | Unusable]] = asyncio.Queue(IN_LINE)
 
@@ -81,9 +85,13 @@ class Answers:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._in_turn(tasks), name="answers-in-turn")
             tasks.create_task(self._erasure.resume(), name="erasure-resumed")
+            tasks.create_task(self._tell_floods(), name="floods")
             while True:
                 for delivery in await self._link.receive(self._topic, TAKE_AT_ONCE, TAKE_BYTES):
                     command = await self._understood(delivery)
+                    if isinstance(command, Unusable) and self._only_counted(delivery, command):
+                        delivery.acknowledge()
+                        continue
                     if isinstance(command, Unusable) or command.command not in _AT_ONCE:
                         await self._line.put((delivery, command))
                         continue
@@ -100,9 +108,8 @@ class Answers:
         """The command in a delivery, or why it is not even considered; a flood of forged ones is not on the loop."""
         try:
             command = await asyncio.to_thread(decode_command, delivery.payload, self._gateway_id, self._trusted)
-        except Unusable as why:
-            why.payload_sha256 = delivery.digest
-            return why
+        except Unusable as why:  # as raised, it would keep the message for as long as it is kept itself
+            return Unusable(why.code, str(why), why.command_id, payload_sha256=delivery.digest)
         if delivery.retained:
             words = "a command is never retained"
             return Unusable(CommandRefusal.RETAINED, words, command.command_id, command.expires_at)
@@ -113,6 +120,36 @@ class Answers:
             words = f"expiresAt: a signed {command.command.value} needs an end"
             return Unusable(CommandRefusal.SCHEMA, words, command.command_id)
         return command
+
+    def _only_counted(self, delivery: Delivery, why: Unusable) -> bool:
+        """Whether nobody is told of a refusal by itself: of the same bytes once more, or of one among very many."""
+        now, nameless = self._vault.now(), why.command_id is None
+        if nameless and self._floods.counted(delivery.digest, now):
+            return True
+        if self._floods.overflowing:
+            self._floods.overflow(why.code, Unusable(why.code, BEYOND), now)
+            return True
+        if nameless:
+            self._floods.answered(delivery.digest, why, now)
+        else:
+            self._floods.spend()
+        return False
+
+    async def _tell_floods(self) -> None:
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            await self.tell_floods()
+
+    async def tell_floods(self, *, leaving: bool = False) -> None:
+        """Reply to the floods of refusals that have ended; before leaving to all of them, if the disk lets us."""
+        floods = self._floods.ended(None if leaving else self._vault.now())
+        if replies := [self._refusal(None, why).model_copy(update={"repeated": count}) for why, count in floods]:
+
+            async def work(transaction: Transaction) -> None:
+                for reply in replies:
+                    await outbox.reply(transaction, reply.payload())
+
+            await (self._vault.attempt if leaving else self._vault.commit)(work)
 
     async def _at_once(self, said: bytes, command: CommandMessage) -> None:
         reply = await (self._ordered(command) if command.command in ACTIONS else self._committed(command))

@@ -22,6 +22,7 @@ from agent.codebook import Codebook
 from agent.config import Config
 from agent.config_values import is_loopback
 from agent.erasure import Erasure
+from agent.floods import Floods
 from agent.gatehouse import Gatehouse, gatehouse
 from agent.intake import GROUP_PARTS, Intake, Rules
 from agent.intents import Intents
@@ -257,6 +258,7 @@ async def _put_together(
         vault=vault,
         numbers=numbers,
         quarantine=quarantine,
+        floods=Floods(surroundings.monotonic),
     )
 
     papers = Papers(config.state_dir, intents, quarantine, keep)
@@ -278,6 +280,7 @@ async def _put_together(
         resync=Resync(vault, lambda: Reader(keep.store, key=keep.key), reporter.sent),
         erasure=erasure,
         numbers=numbers,
+        floods=Floods(surroundings.monotonic),
     )
     upkeep = Upkeep(config, vault, intake, papers)
     caretaker = Caretaker(keep=keep, vault=vault, alarm=alarm, monotonic=surroundings.monotonic)
@@ -334,7 +337,8 @@ async def _live(parts: _Parts, stop: asyncio.Event, leaving: Callable[[], None])
         await _end(moving)
         await _end(working)
         await parts.house.recorder.drain(DRAIN_S)
-        await parts.intake.tell_repeats(leaving=True)
+        await parts.intake.tell_floods(leaving=True)
+        await parts.answers.tell_floods(leaving=True)
         await parts.reporter.drain(DRAIN_S)
         await _end(telling)
         await parts.presence.farewell(parts.link)

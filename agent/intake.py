@@ -3,14 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
+from agent.floods import BEYOND, Floods
 from agent.link import Delivery, Link
 from agent.quarantine import Quarantine
-from agent.repeats import Repeats
 from agent.vault import Vault
 from protocol.codec import Limits, Refused, decode, oversized
 from protocol.mobile import Numbers
@@ -55,6 +55,7 @@ class Intake:
         vault: Vault,
         numbers: Numbers,
         quarantine: Quarantine,
+        floods: Floods[Refused],
     ) -> None:
         self._rules = rules
         self._topic = topic
@@ -62,7 +63,7 @@ class Intake:
         self._vault = vault
         self._numbers = numbers
         self._quarantine = quarantine
-        self._repeats = Repeats()
+        self._floods = floods
 
     async def run(self) -> None:
         """Take in what comes until cancelled; a group in hand is finished and acknowledged first."""
@@ -88,8 +89,7 @@ class Intake:
                 await self._commit(group, waiting)
                 waiting, group, items = [], {}, 0
             waiting.append(delivery)
-            if self._repeats.known(digest, self._vault.now()):
-                self._repeats.count(digest)
+            if self._floods.counted(digest, self._vault.now()):
                 continue
             judged = await self._judge(delivery)
             group[digest] = (delivery, judged)
@@ -110,40 +110,54 @@ class Intake:
         """Apply a group in one transaction, then acknowledge what brought it."""
         if group:
             started = time.monotonic()
-            outcomes = await self._apply([judged for _, judged in group.values()])
+            sparing = self._floods.overflowing
+            work = self._work([judged for _, judged in group.values()], sparing=sparing)
+            outcomes = await self._vault.commit(work)
             for (digest, (delivery, _)), applied in zip(group.items(), outcomes, strict=True):
-                if applied.refused is not None:
-                    self._repeats.refused(digest, applied.refused, self._vault.now())
-                    if delivery.payload is not None:
-                        await asyncio.to_thread(self._quarantine.keep, delivery.payload, digest, self._vault.now())
-                _log(applied)
+                if applied.refused is not None and sparing:
+                    code = applied.refused.code
+                    self._floods.overflow(code, Refused(code, BEYOND), self._vault.now())
+                elif applied.refused is not None:
+                    await self._refused(delivery, digest, applied.refused)
+                elif applied.verdict is Verdict.REPLAYED and not sparing:
+                    self._floods.spend()
+                _log(applied, told=not sparing)
             log.info("group.applied", parts=len(group), ms=round((time.monotonic() - started) * 1000))
         for delivery in deliveries:
             delivery.acknowledge()
         await self._vault.settle()
 
-    async def _apply(self, group: Sequence[Roll | Refused]) -> list[Applied]:
-        return await self._vault.commit(self._work(group))
+    async def _refused(self, delivery: Delivery, digest: str, refused: Refused) -> None:
+        """What was refused is kept for whoever wants to know why."""
+        self._floods.answered(digest, refused, self._vault.now())
+        if delivery.payload is not None:
+            await asyncio.to_thread(self._quarantine.keep, delivery.payload, digest, self._vault.now())
 
-    def _work(self, group: Sequence[Roll | Refused]) -> Callable[[Transaction], Awaitable[list[Applied]]]:
+    def _work(
+        self, group: Sequence[Roll | Refused], *, sparing: bool = False
+    ) -> Callable[[Transaction], Awaitable[list[Applied]]]:
         async def work(transaction: Transaction) -> list[Applied]:
-            return await apply(transaction, group, self._vault.devices, self._rules.guard, self._vault.now())
+            now = self._vault.now()
+            return await apply(transaction, group, self._vault.devices, self._rules.guard, now, sparing=sparing)
 
         return work
 
-    async def tell_repeats(self, *, leaving: bool = False) -> None:
-        """Receipt the floods of equal refusals that have ended; before leaving all of them, if the disk lets us."""
-        ended = list(self._repeats.ended(None if leaving else self._vault.now()))
-        if ended:
+    async def tell_floods(self, *, leaving: bool = False) -> None:
+        """Receipt the floods of refusals that have ended; before leaving all of them, if the disk lets us."""
+        floods = self._floods.ended(None if leaving else self._vault.now())
+        if ended := [replace(refused, repeated=count) for refused, count in floods]:
             await (self._vault.attempt if leaving else self._vault.commit)(self._work(ended))
 
 
 _Judged = tuple[Delivery, Roll | Refused]
 
 
-def _log(applied: Applied) -> None:
-    if applied.refused is not None:
-        log.warning("part.rejected", batch_id=applied.batch_id, part=applied.part, code=applied.refused.code.value)
-        return
-    event = "part.applied" if applied.verdict is Verdict.APPLIED else "part.replayed"
-    log.info(event, batch_id=applied.batch_id, part=applied.part, users=sum(applied.counts.values()), **applied.counts)
+def _log(applied: Applied, *, told: bool) -> None:
+    """One line for each part, but for what floods: nobody reads those, and a journal may lie on the same card."""
+    facts = {"batch_id": applied.batch_id, "part": applied.part}
+    if applied.verdict is Verdict.APPLIED:
+        log.info("part.applied", **facts, users=sum(applied.counts.values()), **applied.counts)
+    elif told and applied.refused is not None:
+        log.warning("part.rejected", **facts, code=applied.refused.code.value)
+    elif told:
+        log.info("part.replayed", **facts, users=sum(applied.counts.values()), **applied.counts)

@@ -63,7 +63,7 @@ class Upkeep:
             except StorageFault as fault:
                 log.warning("upkeep.failed", error=str(fault))
                 wait_s = LOOK_EVERY_S
-            await self._intake.tell_repeats()
+            await self._intake.tell_floods()
             try:
                 await asyncio.wait_for(self._changed.wait(), wait_s)
             except TimeoutError:

@@ -69,10 +69,13 @@ class ReplyMessage(BaseModel):
     result: dict[str, Any] = Field(default_factory=dict)
     payload_sha256: str | None = None
     """Which bytes were meant; only where they could not be read, and perhaps not even the command's name."""
+    repeated: int | None = None
+    """How often the same bytes came again, or, without `payloadSha256`, how many more were refused with this code."""
 
     def payload(self) -> bytes:
         """The reply as the wire carries it."""
-        nothing = {"payload_sha256"} if self.payload_sha256 is None else None
+        rare = {"payload_sha256": self.payload_sha256, "repeated": self.repeated}
+        nothing = {name for name, value in rare.items() if value is None}
         return orjson.dumps(self.model_dump(by_alias=True, exclude=nothing))
 
 
@@ -80,17 +83,23 @@ class Unusable(Exception):
     """A command that cannot be carried out; `code` and the message go into the reply.
 
     `until` (epoch ms) is where another copy of it could still be carried out: it must not, once this is answered.
+    `payload_sha256` says which bytes were meant, where they could not be read.
     """
 
     def __init__(
-        self, code: CommandRefusal, message: str, command_id: str | None = None, until: int | None = None
+        self,
+        code: CommandRefusal,
+        message: str,
+        command_id: str | None = None,
+        until: int | None = None,
+        *,
+        payload_sha256: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.command_id = command_id
         self.until = until
-        self.payload_sha256: str | None = None
-        """Which bytes were meant, where they could not be read."""
+        self.payload_sha256 = payload_sha256
 
 
 def decode_command(message: bytes | None, gateway_id: str, trusted: Mapping[str, Key] = EVERYBODY) -> CommandMessage:

@@ -41,7 +41,7 @@ class ReceiptMessage(_Wire):
     payload_sha256: Annotated[str | None, Field(alias="payloadSha256")] = None
     """The bytes that were refused, in hex."""
     repeated: int | None = None
-    """How often the same refused message came again; such repetitions are counted instead of receipted."""
+    """How often the same bytes came again, or, without `payloadSha256`, how many more were refused with this code."""
 
 
 class FaultMessage(_Wire):

@@ -45,13 +45,21 @@ class Applied:
 
 
 async def apply(
-    transaction: Transaction, group: Sequence[Roll | Refused], devices: Mapping[str, Device], guard: Guard, now: int
+    transaction: Transaction,
+    group: Sequence[Roll | Refused],
+    devices: Mapping[str, Device],
+    guard: Guard,
+    now: int,
+    *,
+    sparing: bool = False,
 ) -> list[Applied]:
     """Apply a group of validated parts in order, and receipt those that cannot be used; one outcome each.
 
+    `sparing`: what changes nothing (replayed, refused) is told to nobody, so that nothing is written for it.
     Runs inside the caller's transaction; raises StorageFault, after which nothing of the group happened.
     """
     desk = await Desk.open(transaction, now)
+    answers = Desk(transaction, 0, now) if sparing else desk  # one that is never saved
     await expire_due(transaction, now, desk)
     ledger = await Ledger.open(transaction, [each.part for each in group if isinstance(each, Roll)], now)
     outcomes: list[Applied] = []
@@ -64,7 +72,7 @@ async def apply(
     for each in group:
         if isinstance(each, Refused):
             await settle()
-            outcomes.append(_refused(each, desk))
+            outcomes.append(_refused(each, answers))
             continue
         step = ledger.admit(each.part)
         if isinstance(step, Admitted):
@@ -76,7 +84,7 @@ async def apply(
                 await finish(transaction, step.batch, devices, guard, desk, now)
             continue
         await settle()
-        outcomes.append(_replayed(step, ledger, desk) if isinstance(step, Seen) else _refused(step, desk))
+        outcomes.append(_replayed(step, ledger, answers) if isinstance(step, Seen) else _refused(step, answers))
     await settle()
     await ledger.save()
     await desk.save()

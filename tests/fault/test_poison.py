@@ -10,11 +10,11 @@ from random import Random
 
 import pytest
 
+from agent.floods import AT_ONCE
 from tests.counterparts.agent import Agent, gateway
 from tests.counterparts.cloud import GATE, Cloud, Document, mobile, part, people
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.signer import Signer, trusting
-from tests.counterparts.soak import scaled
 from tests.counterparts.waiting import until
 
 MOST_KEPT = 64
@@ -247,7 +247,7 @@ async def test_thousand_unusable_messages_between_signed_parts(
 ) -> None:
     """A queue full of them, as it may wait for a gateway that was away, and ten floods of equal ones in the end."""
     rng, signer, forger = Random(19), Signer("cloud-2026"), Signer("cloud-2027")
-    bad = [unusable(rng, signer, forger, number) for number in range(scaled(1_000))]
+    bad = [unusable(rng, signer, forger, number) for number in range(AT_ONCE)]
     floods = [payload for payload, _ in bad[-10:] for _ in range(4)]
     goods = [good(number) for number in range(25)]
     settings = trusting(tmp_path, signer)
