@@ -11,7 +11,7 @@ from agent.erasure import Erasure
 from agent.erasure import Receipt as ErasureReceipt
 from agent.floods import BEYOND, Floods
 from agent.link import Delivery, Link
-from agent.orders import ACTIONS, Orders
+from agent.orders import ACTIONS, SEEN, Orders
 from agent.resync import Resync
 from agent.vault import Vault
 from protocol.commands import CommandMessage, ReplyError, ReplyMessage, Unusable, decode_command
@@ -252,9 +252,9 @@ class Answers:
         return await self._report(transaction, command)
 
     async def _only_once(self, transaction: Transaction, command: CommandMessage) -> None:
-        if orders.seen(self._vault.reader, command.command_id):
-            raise Unusable(CommandRefusal.REPEATED, "this command was carried out before")
         expires_at = command.expires_at or self._vault.now() + REMEMBER_MS
+        if orders.seen(self._vault.reader, command.command_id, expires_at):
+            raise Unusable(CommandRefusal.REPEATED, SEEN)
         await orders.remember(transaction, command.command_id, expires_at)
 
     async def _confirm(self, transaction: Transaction, command: CommandMessage) -> dict[str, Any]:

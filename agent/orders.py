@@ -19,6 +19,8 @@ from storage.database import Transaction
 
 log = structlog.get_logger()
 
+SEEN: Final = "this command was carried out before, or there were so many that nobody can tell"
+
 ACTIONS: Final = {Command.TRIGGER: Action.TRIGGER, Command.OPEN: Action.OPEN, Command.CLOSE: Action.CLOSE}
 
 
@@ -49,7 +51,7 @@ class Orders:
 
         answer = await self._gate.request(request, also=also)
         if answer is None:
-            raise Unusable(CommandRefusal.REPEATED, "this command was carried out before")
+            raise Unusable(CommandRefusal.REPEATED, SEEN)
         await asyncio.wait([answer.stored])
         ((reply, work),) = ended
         if answer.stored.cancelled():  # the event was given up; the answer is not
@@ -71,8 +73,8 @@ class Orders:
             )
         if moment.latest >= command.expires_at:
             raise Unusable(CommandRefusal.EXPIRED, "the command came after its expiresAt")
-        if orders.seen(self._vault.reader, command.command_id):
-            raise Unusable(CommandRefusal.REPEATED, "this command was carried out before")
+        if orders.seen(self._vault.reader, command.command_id, command.expires_at):
+            raise Unusable(CommandRefusal.REPEATED, SEEN)
         return Request(
             device_id=command.device_id,
             request=command.command_id,

@@ -7,7 +7,7 @@ import structlog
 
 from protocol.events import Event
 from protocol.vocabulary import Mode, Status
-from storage import changes, events, seals, userlist
+from storage import changes, events, orders, seals, userlist
 from storage.database import Reader, StorageFault, Transaction
 from storage.grants import listed
 from storage.ledger import Batch, save_batch
@@ -28,6 +28,7 @@ _PEOPLE: Final = "SELECT device, mobile, status, name, permission, deadline FROM
 _FORGOTTEN: Final = "SELECT device, hash, signer, revision FROM forgotten"
 _PENDING: Final = "SELECT device, mobile FROM users WHERE status = 'Pending'"
 _CODES: Final = f"SELECT {seals.CODE}, seal FROM codes"
+_ORDERS: Final = "SELECT command_id, expires_at FROM orders"
 _DEVICES: Final = "SELECT device, device_id, seal, revision, revised_by FROM devices"
 _USERS: Final = f"SELECT {COLUMNS}, {seals.USER}, seal FROM users"
 
@@ -45,6 +46,7 @@ async def carry_over(transaction: Transaction, wreck: Reader | None, now: int) -
     await _forget(transaction, wreck)
     await _accept(transaction, wreck, now)
     await _save_codes(transaction, wreck)
+    await _save_orders(transaction, wreck)
     await _save_events(transaction, wreck)
 
 
@@ -78,6 +80,7 @@ async def rebuild(transaction: Transaction, wreck: Reader, now: int, *, once: bo
     await _enlist(transaction, users, [str(row[1]) for row in devices.values()], now)
     if once:
         await _save_codes(transaction, wreck)
+    await _save_orders(transaction, wreck)
     await _save_events(transaction, wreck)
     return sum(user.status is not None for user in users)
 
@@ -128,6 +131,12 @@ async def _save_codes(transaction: Transaction, wreck: Reader) -> None:
     intact = [row for row in set(_rows(wreck, _CODES, "code")) if seals.intact(row[:-1], row[-1])]
     marks = ", ".join("?" * (len(seals.CODE.split(",")) + 1))
     await transaction.many(f"INSERT OR REPLACE INTO codes ({seals.CODE}, seal) VALUES ({marks})", intact)
+
+
+async def _save_orders(transaction: Transaction, wreck: Reader) -> None:
+    """What was carried out is not carried out again: an order that has rotted is nobody's, and refuses nothing."""
+    rows = {row for row in _rows(wreck, _ORDERS, "command_id") if isinstance(row[0], str) and isinstance(row[1], int)}
+    await orders.remember_all(transaction, sorted(rows))
 
 
 async def _save_events(transaction: Transaction, wreck: Reader) -> None:

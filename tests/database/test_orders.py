@@ -26,8 +26,11 @@ async def prune(store: Store, earliest: int, most: int = orders.MOST) -> int:
     return await store.database.transact(lambda transaction: orders.prune(transaction, earliest, most))
 
 
+NEVER = 1 << 60
+
+
 def seen(store: Store, *command_ids: str) -> list[str]:
-    return [each for each in command_ids if orders.seen(store.reader, each)]
+    return [each for each in command_ids if orders.seen(store.reader, each, NEVER)]
 
 
 async def test_order_is_known_again_after_a_restart(store: Store) -> None:
@@ -68,4 +71,19 @@ async def test_over_the_bound_those_that_expire_first_go(store: Store) -> None:
     assert await prune(store, 0, most=5) == 0
     assert await prune(store, 0, most=2) == 3
     assert seen(store, *(f"c-{number}" for number in range(5))) == ["c-3", "c-4"]
+    assert not orders.seen(store.reader, "another", NOON + 3)
+    assert all(orders.seen(store.reader, f"c-{number}", NOON + number) for number in range(5)), "they might come again"
+    assert orders.seen(store.reader, "another", NOON + 2), "nobody can tell"
+    assert await prune(store, 0, most=2) == 0
+    assert await prune(store, NOON + 2, most=2) == 1
+    assert not orders.seen(store.reader, "another", NOON + 2), "all of them have ended, and are refused for that"
     assert await prune(store, NOON + 3, most=2) == 1
+
+
+async def test_what_is_forgotten_again_and_again_stays_refused(store: Store) -> None:
+    """Ends far away, and more orders than there is room for."""
+    for number in range(20):
+        await remember(store, f"c-{number}", NOON + number)
+        await prune(store, 0, most=3)
+        assert all(orders.seen(store.reader, f"c-{each}", NOON + each) for each in range(number + 1))
+    assert len(store.reader.fetch("SELECT * FROM orders")) == 4

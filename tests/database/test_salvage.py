@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from protocol.events import Event
 from protocol.vocabulary import Action, Channel, ClockState, Direction
-from storage import codes, events
+from storage import codes, events, orders
 from storage.database import Reader, Transaction
 from storage.grants import listed
 from storage.healing import Healer, Source
@@ -62,7 +62,9 @@ class House:
             for digits in ("1111", "2222", "3333"):
                 await store.database.transact(partial(plumber, panel, digits))
             await store.database.transact(lambda t: events.record(t, [OPENED]))
+            await store.database.transact(lambda t: orders.remember(t, "early", NOON + HOUR))
             await self.snapshots.take()
+            await store.database.transact(lambda t: orders.remember(t, "late", NOON + HOUR))
             await store.receive([part("b2", 6, revocations=[gone("+27820000007")])], NOON)
             await store.accept(GATE, "27824511234", NOON)
             await store.database.transact(lambda t: codes.use(t, 1, Direction.ENTRY, NOON))
@@ -98,6 +100,11 @@ async def plumber(panel: int, digits: str, transaction: Transaction) -> None:
     )
 
 
+def carried_out(reader: Reader) -> list[str]:
+    """The commands that would not be carried out once more."""
+    return [name for name in ("early", "late", "another") if orders.seen(reader, name, NOON)]
+
+
 SOMEBODY = "UPDATE users SET wifi = 0 WHERE mobile = 27820000200"
 
 
@@ -121,6 +128,7 @@ async def test_copy_is_brought_up_to_what_the_damaged_store_still_says(house: Ho
             ("3333", None),
         ]
         assert [each.number for each in events.events(reader, 1, 9, 9)] == [1, 2, 3]
+        assert carried_out(reader) == ["early", "late"], "a command of before does not move a gate again"
     async with Store(house.path, DEVICES) as store:
         assert store.unsound() == []
 
@@ -149,6 +157,7 @@ async def test_without_a_copy_every_row_with_its_seal_is_saved_as_older_than_any
         assert {each["revision"] for each in store.users().values()} == {0}
         assert len(codes.live(store.reader, PANEL)) == 2
         assert [each.event for each in events.events(store.reader, 1, 9, 9)] == [OPENED] * 3
+        assert carried_out(store.reader) == ["early", "late"]
         # An older word does not bring back who was removed; the last one, said again, and any newer one count.
         (late,) = await store.receive([part("b0", 4, person("+27820000007", "Again"))], NOON)
         assert late.counts == {"superseded": 1}

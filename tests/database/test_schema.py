@@ -94,7 +94,7 @@ async def test_log_codes_and_orders_are_still_read(tmp_path: Path, version: int)
             assert events.recorded_intents(reader, [6, 7, 8, 9]) == {7, 8}
             assert events.next_resend(reader, 0) == Resend(1, 3, 1, 2)
             assert outbox.next_resend(reader, 0) is None
-            assert orders.seen(reader, "c-1")
+            assert orders.seen(reader, "c-1", 0)
             assert codes.live(reader, PANEL) == [
                 OneTimeCode(
                     1, PANEL, "0042", "Plumber", 27849998888, NOW, NOW + 43_200_000, GATE, GATE, entered_at=NOW + 2

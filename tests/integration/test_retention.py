@@ -50,7 +50,7 @@ async def test_events_stay_as_long_as_the_retention_says(house: Gatehouse, days:
     house.clock.at = NOON + 32 * DAY
     await upkeep(house, days)._prune()
     assert len(house.log()) == left
-    assert not orders.seen(house.store.reader, "c1"), "it has expired, and is refused for that"
+    assert not orders.seen(house.store.reader, "c1", NOON), "it has expired, and is refused for that"
 
 
 @pytest.mark.parametrize("state", [ClockState.HOLDOVER, ClockState.UNKNOWN])
@@ -61,7 +61,7 @@ async def test_nothing_is_forgotten_by_a_clock_that_is_not_synchronised(
     monkeypatch.setattr(house.clock, "state", lambda: state)
     await upkeep(house, 1)._prune()
     assert len(house.log()) == 3
-    assert orders.seen(house.store.reader, "c1")
+    assert orders.seen(house.store.reader, "c1", NOON)
 
 
 async def test_of_whoever_has_left_the_list_nothing_but_a_hash_is_left_after_ninety_days(house: Gatehouse) -> None:

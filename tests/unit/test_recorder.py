@@ -112,14 +112,14 @@ async def test_what_follows_from_an_event_is_in_the_same_transaction(desk: Desk)
 
     async def command(transaction: Transaction) -> None:
         await orders.remember(transaction, "c1", NOON)
-        assert not orders.seen(reader, "c1"), "nobody sees it before the event is there too"
+        assert not orders.seen(reader, "c1", NOON), "nobody sees it before the event is there too"
 
     one, two = desk.recorder.add(event(1), command), desk.recorder.add(event(2), desk.ill)
     await until(lambda: desk.failed >= 2)
-    assert (orders.seen(reader, "c1"), desk.log(), one.done(), two.done()) == (False, [], False, False)
+    assert (orders.seen(reader, "c1", NOON), desk.log(), one.done(), two.done()) == (False, [], False, False)
     desk.sick = False
     await asyncio.gather(one, two)
-    assert (orders.seen(reader, "c1"), desk.log()) == (True, [(1, "r1"), (2, "r2")])
+    assert (orders.seen(reader, "c1", NOON), desk.log()) == (True, [(1, "r1"), (2, "r2")])
 
 
 async def test_commit_that_was_durable_although_the_disk_called_it_failed_is_not_done_again(desk: Desk) -> None:
@@ -141,7 +141,7 @@ async def test_commit_that_was_durable_although_the_disk_called_it_failed_is_not
     await asyncio.gather(desk.recorder.add(event(1), command), desk.recorder.add(event(2)))
     assert times == 3
     assert desk.log() == [(1, "r1"), (2, "r2")]
-    assert [orders.seen(desk.store.reader, name) for name in ("c1", "c2", "c3")] == [True, False, False]
+    assert [orders.seen(desk.store.reader, name, NOON) for name in ("c1", "c2", "c3")] == [True, False, False]
     database.transact = transact  # type: ignore[method-assign]  # it is well again
     await desk.recorder.add(event(2))
     assert desk.log()[-1] == (3, "r2"), "the same once more is another event"
@@ -246,7 +246,7 @@ async def test_what_must_not_happen_again_is_not_given_up_for_what_is_only_told(
     assert desk.recorder.lost == sum(each.cancelled() for each in others) > 9
     desk.sick = False
     await asyncio.gather(owed, accepted)
-    assert orders.seen(desk.store.reader, "c1")
+    assert orders.seen(desk.store.reader, "c1", NOON)
     assert [request for _, request in desk.log()[:2]] == ["r0", "r1"]
 
 
