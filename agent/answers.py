@@ -30,8 +30,9 @@ _AT_ONCE: Final = frozenset({*ACTIONS, Command.ISSUE_CODE, Command.REVOKE_CODE, 
 _ONCE: Final = frozenset({Command.ISSUE_CODE})
 """What must not be carried out twice, beside the commands that move a gate; all others do the same again."""
 
-_ENDS: Final = frozenset({Command.ISSUE_CODE, Command.ERASE})
-"""What has to have an end where commands are signed: whoever has kept one could play it again when it is forgotten."""
+_ENDS: Final = frozenset({Command.ISSUE_CODE, Command.REVOKE_CODE, Command.CODES, Command.ERASE})
+"""What has to have an end where commands are signed: whoever has kept one could play it again when it is forgotten, and
+be told the codes that are out by then."""
 
 REMEMBER_MS: Final = 7 * 86_400_000
 """How long a command without an end is known again: longer than brokers keep one for a gateway that is away."""

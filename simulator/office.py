@@ -51,8 +51,9 @@ class Office:
 
     async def take_code(self, code: str, panel_id: str) -> str:
         """Take a code back; why it could not be, empty where it was."""
+        expires_at = self._now_ms() + ORDER_MS
         fields = {"deviceId": panel_id, "code": code}
-        reply = await self._cloud.command(Command.REVOKE_CODE, within_s=ANSWER_S, **fields)
+        reply = await self._cloud.command(Command.REVOKE_CODE, within_s=ANSWER_S, expiresAt=expires_at, **fields)
         if reply is None or reply.outcome != Reply.DONE:
             return reply.error.code if reply is not None and reply.error else "no reply"
         return ""

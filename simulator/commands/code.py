@@ -36,8 +36,7 @@ def issue_code(
     """Give somebody a code: once in, once out."""
     fields: dict[str, str | int | None] = {"deviceId": device, "userName": name, "mobile": mobile, "code": code}
     fields |= {"entryDeviceId": entry, "exitDeviceId": way_out}
-    fields |= {"expiresAt": time.time_ns() // 1_000_000 + round(timeout_s * 1000)}
-    _, reply = ask(options, Command.ISSUE_CODE, lambda _: fields, timeout_s)
+    _, reply = ask(options, Command.ISSUE_CODE, lambda _: fields | _end(timeout_s), timeout_s)
     return ended(make_console(stderr=True), reply)
 
 
@@ -48,7 +47,8 @@ def issue_code(
 @target_options
 def revoke_code(*, device: str, digits: str, timeout_s: float, **options: Unpack[Where]) -> int:
     """Take a code back."""
-    _, reply = ask(options, Command.REVOKE_CODE, lambda _: {"deviceId": device, "code": digits}, timeout_s)
+    fields: dict[str, str | int | None] = {"deviceId": device, "code": digits}
+    _, reply = ask(options, Command.REVOKE_CODE, lambda _: fields | _end(timeout_s), timeout_s)
     return ended(make_console(stderr=True), reply)
 
 
@@ -58,7 +58,7 @@ def revoke_code(*, device: str, digits: str, timeout_s: float, **options: Unpack
 @target_options
 def codes(*, device: str, timeout_s: float, **options: Unpack[Where]) -> int:
     """The codes that are out, and until when."""
-    _, reply = ask(options, Command.CODES, lambda _: {"deviceId": device}, timeout_s)
+    _, reply = ask(options, Command.CODES, lambda _: {"deviceId": device} | _end(timeout_s), timeout_s)
     out = reply.result.get("codes")
     if not isinstance(out, list):
         return ended(make_console(stderr=True), reply)
@@ -69,6 +69,11 @@ def codes(*, device: str, timeout_s: float, **options: Unpack[Where]) -> int:
     headings = ("Code", "Name", "Number", "Good until", "Came in")
     print_table(make_console(), list(map(Column, headings)), rows)
     return exits.OK
+
+
+def _end(timeout_s: float) -> dict[str, int]:
+    """Nobody waits for longer; whoever has kept the command has no use of it then."""
+    return {"expiresAt": time.time_ns() // 1_000_000 + round(timeout_s * 1000)}
 
 
 def _moment(at: int | None) -> str:

@@ -148,11 +148,11 @@ async def test_genuine_command_played_again_moves_nothing(
 
 
 async def test_command_without_an_end_that_would_count_twice_is_refused(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    """A gateway forgets a command one day; whoever has kept it gets no one-time code for it then, and erases nobody."""
+    """A gateway forgets a command one day; whoever has kept it hears of no one-time code then, and erases nobody."""
     async with guarded(tmp_path, mosquitto, Signer()) as place:
         asked = {"deviceId": PANEL, "mobile": mobile(3), "userName": "Plumber"}
-        for command in ("issue_code", "erase"):
+        for command in ("issue_code", "revoke_code", "codes", "erase"):
             reply = await place.cloud.ask(command, **asked)
             assert reply["error"] == {"code": "schema", "message": f"expiresAt: a signed {command} needs an end"}
         assert (await place.cloud.ask("issue_code", **asked, expiresAt=LATER))["outcome"] == "done"
-        assert len((await place.cloud.ask("codes", deviceId=PANEL))["result"]["codes"]) == 1
+        assert len((await place.cloud.ask("codes", deviceId=PANEL, expiresAt=LATER))["result"]["codes"]) == 1
