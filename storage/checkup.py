@@ -16,6 +16,10 @@ SEALED_SINCE: Final = 3
 """The schema version whose rows are sealed."""
 
 _SEALED: Final = {"users": seals.USER, "codes": seals.CODE, "devices": seals.DEVICE}
+_CHAIN: Final = ("users", "origins", "batches", "devices")
+"""Rows that lead from a person to whoever spoke of them. Where one leads nowhere, whatever names the person ends the
+daemon, again and again."""
+
 _SHAPE: Final = """
 SELECT made.name, has.name, has.type, has."notnull", has.pk
 FROM sqlite_schema AS made JOIN pragma_table_xinfo(made.name) AS has WHERE made.type IN ('table', 'view')
@@ -43,7 +47,8 @@ def is_empty(path: Path, key: bytes | None = None) -> bool:
 def defect(path: Path, *, access: Access = Access.READ, closely: bool = False, key: bytes | None = None) -> str | None:
     """What is wrong with a store, in words; None where it is sound. Raises StorageFault where it cannot be read now.
 
-    Looking closely compares the indexes with the tables as well, and reads what has no seal: ten times the work.
+    Looking closely compares the indexes with the tables as well, and follows and reads what has no seal: ten times the
+    work.
     """
     with closing(Reader(path, BUSY_S, access=access, key=key)) as reader:
         try:
@@ -56,7 +61,7 @@ def defect(path: Path, *, access: Access = Access.READ, closely: bool = False, k
                 return wrong
             if version < SEALED_SINCE:
                 return None
-            return next(broken_seals(reader), None) or (illegible(reader) if closely else None)
+            return next(broken_seals(reader), None) or ((_astray(reader) or illegible(reader)) if closely else None)
         except Damaged as damage:
             return str(damage)
 
@@ -67,6 +72,13 @@ def broken_seals(reader: Reader) -> Iterator[str]:
         for *said, stored in reader.scan(f"SELECT {covered}, seal FROM {table}"):
             if not seals.intact(said, stored) and not (table == "devices" and stored == 0):
                 yield f"a row of {table} is not what was written"
+
+
+def _astray(reader: Reader) -> str | None:
+    for table in _CHAIN:
+        if next(reader.scan(f"PRAGMA foreign_key_check({table})"), None) is not None:
+            return f"a row of {table} names another that is not there"
+    return None
 
 
 def older(path: Path, copy: Path, key: bytes | None = None) -> bool:

@@ -192,6 +192,32 @@ async def test_what_stands_in_its_place_is_a_store_of_somebody_else(house: House
         assert codes.live(reader, PANEL) == []
 
 
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("users", "origin"),
+        ("origins", "batch"),
+        ("batches", "signer"),
+        ("devices", "revised_by"),
+        ("origins", "device"),
+    ],
+)
+async def test_row_that_leads_nowhere_ends_the_daemon_once(house: House, table: str, column: str) -> None:
+    """Whoever names the person comes upon it; the next start looks closely, and finds it."""
+    house.spoil(f"UPDATE {table} SET {column} = {column} + 4096")  # noqa: S608 -- our names
+    assert await house.healer.heal(NOON, unclean=False) is None
+    restored = await house.healer.heal(NOON, unclean=False, closely=True)
+    assert restored is not None
+    assert (restored.source, restored.reason) == (
+        Source.SNAPSHOT,
+        f"a row of {table} names another that is not there",
+    )
+    async with Store(house.path, DEVICES) as store:
+        assert store.unsound() == []
+        (again,) = await store.receive([part("b3", 7, person("+27820000001", "Person 1"))], NOON)
+        assert again.refused is None
+
+
 async def test_power_cut_at_any_step_of_healing_is_made_good_by_the_next_start(house: House) -> None:
     house.spoil(SOMEBODY)
     house.wreckage.take(house.path, "and here the power went")
