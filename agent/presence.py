@@ -40,7 +40,9 @@ SETTLE_S: Final = 0.2
 """A change is told once what follows from it has followed: the reports of a part are sent by then."""
 
 HEAR_AT_ONCE: Final = 10
-HEAR_BYTES: Final = 1 << 20
+HEAR_BYTES: Final = 256 << 10
+"""Several times what a gateway of 64 devices says of itself. It is read on the loop, and anybody may have sent it."""
+
 NOTE_EVERY_S: Final = 1.0
 FAREWELL_S: Final = 0.5
 _NO_LIST: Final = DeviceState(0, 0, 0, 0, 0, 0)
