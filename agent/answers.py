@@ -98,7 +98,8 @@ class Answers:
                         continue
                     said = delivery.payload or b""
                     if said in self._in_hand:  # brought again: one answer is for both
-                        self._in_hand[said].append(delivery)
+                        if delivery.packet_id:  # the broker waits for its acknowledgement, and brings only so many
+                            self._in_hand[said].append(delivery)
                         continue
                     await room.acquire()
                     self._in_hand[said] = [delivery]

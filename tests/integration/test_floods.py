@@ -1,6 +1,7 @@
 """Whoever has the broker sends what cannot be used, without end: the card is not worn out by answers to it."""
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +16,7 @@ import pytest
 from agent.answers import Answers
 from agent.clock import Clock
 from agent.floods import Floods
-from agent.inbox import Inbox
+from agent.inbox import Delivery, Inbox
 from agent.intake import Intake, Rules
 from agent.quarantine import Quarantine
 from agent.vault import Vault
@@ -58,6 +59,13 @@ class Belt:
         self._arrival.set()
         await until(lambda: len(self.settled) == self._brought)
 
+    async def bring_carelessly(self, topic: str, *payloads: bytes) -> None:
+        """Deliver these with QoS 0, and wait until they were taken."""
+        for payload in payloads:
+            self._inbox.put(self._inbox.arrive(0, topic, payload, retained=False))
+        self._arrival.set()
+        await until(lambda: not self._inbox)
+
 
 class House:
     """A gateway's store with its intake and its answers, which believe one key, and tell little of what is refused."""
@@ -86,7 +94,7 @@ class House:
             topic=TOPICS.commands,
             link=link,
             vault=self._vault,
-            orders=nothing,
+            orders=cast("Any", SimpleNamespace(carry_out=_never)),
             codebook=nothing,
             resync=nothing,
             erasure=cast("Any", SimpleNamespace(resume=_nothing)),
@@ -107,6 +115,10 @@ class House:
 
 async def _nothing() -> None:
     return
+
+
+async def _never(_: object) -> None:
+    await asyncio.Event().wait()
 
 
 @asynccontextmanager
@@ -193,3 +205,12 @@ async def test_forged_commands_without_end_are_counted(house: House) -> None:
         ("expired", False, 15),
     ]
     assert {each["commandId"] for each in told} == {None}
+
+
+async def test_one_order_played_again_without_end_takes_no_memory(house: House) -> None:
+    """With QoS 0, which nobody bounds, while the first of them waits for a disk that is sick."""
+    said = {"commandId": "c", "gatewayId": GATEWAY, "command": "trigger", "deviceId": GATE, "note": "x" * 400}
+    order = house.signer.signs({**said, "expiresAt": time.time_ns() // 1_000_000 + HOUR_MS})
+    async with running(house.answers.run):
+        await house.belt.bring_carelessly(TOPICS.commands, *[order] * 500)
+        await until(lambda: sum(isinstance(each, Delivery) for each in gc.get_objects()) < 50, what="them to be let go")
