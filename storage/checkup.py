@@ -11,6 +11,7 @@ from storage.database import BUSY_S, Damaged, Reader, StorageFault, pristine, sh
 from storage.engine import Access
 from storage.forgotten import extent
 from storage.legible import illegible
+from storage.sums import false_sum
 
 SEALED_SINCE: Final = 3
 """The schema version whose rows are sealed."""
@@ -61,7 +62,7 @@ def defect(path: Path, *, access: Access = Access.READ, closely: bool = False, k
                 return wrong
             if version < SEALED_SINCE:
                 return None
-            return next(broken_seals(reader), None) or ((_astray(reader) or illegible(reader)) if closely else None)
+            return next(broken_seals(reader), None) or (_unsealed_defect(reader) if closely else None)
         except Damaged as damage:
             return str(damage)
 
@@ -72,6 +73,10 @@ def broken_seals(reader: Reader) -> Iterator[str]:
         for *said, stored in reader.scan(f"SELECT {covered}, seal FROM {table}"):
             if not seals.intact(said, stored) and not (table == "devices" and stored == 0):
                 yield f"a row of {table} is not what was written"
+
+
+def _unsealed_defect(reader: Reader) -> str | None:
+    return _astray(reader) or false_sum(reader) or illegible(reader)
 
 
 def _astray(reader: Reader) -> str | None:

@@ -218,6 +218,29 @@ async def test_row_that_leads_nowhere_ends_the_daemon_once(house: House, table: 
         assert again.refused is None
 
 
+@pytest.mark.parametrize(
+    "rot",
+    [
+        "UPDATE batches SET revision = revision | 1 << 40 WHERE revision = 5",
+        "UPDATE batches SET revision = revision - 1 WHERE revision = 5",
+        "UPDATE origins SET batch = (SELECT max(batch) FROM batches) WHERE active + pending > 200",
+        "UPDATE origins SET digest = digest + 1 WHERE active + pending > 200",
+        "UPDATE origins SET gone = 0 WHERE gone",
+        "UPDATE users SET origin = (SELECT max(origin) FROM origins) WHERE mobile = 27820000200",
+    ],
+)
+async def test_word_that_became_newer_or_older_by_itself_is_noticed(house: House, rot: str) -> None:
+    """By a look as close as every copy of the store gets: whoever is revoked then stays so, and else."""
+    house.spoil(rot)
+    restored = await house.healer.heal(NOON, unclean=False, closely=True)
+    assert restored is not None
+    assert restored.reason == "what is kept of a set of users is not what their rows say"
+    async with Store(house.path, DEVICES) as store:
+        assert store.unsound() == []
+        (revoked,) = await store.receive([part("b3", 7, revocations=[gone("+27820000200")])], NOON)
+        assert revoked.counts == {"revoked": 1}
+
+
 async def test_power_cut_at_any_step_of_healing_is_made_good_by_the_next_start(house: House) -> None:
     house.spoil(SOMEBODY)
     house.wreckage.take(house.path, "and here the power went")
