@@ -125,16 +125,13 @@ class Answers:
 
     def _only_counted(self, delivery: Delivery, why: Unusable) -> bool:
         """Whether nobody is told of a refusal by itself: of the same bytes once more, or of one among very many."""
-        now, nameless = self._vault.now(), why.command_id is None
-        if nameless and self._floods.counted(delivery.digest, now):
+        now = self._vault.now()
+        if why.command_id is None and self._floods.counted(delivery.digest, now):
             return True
         if self._floods.overflowing:
             self._floods.overflow(why.code, Unusable(why.code, BEYOND), now)
             return True
-        if nameless:
-            self._floods.answered(delivery.digest, why, now)
-        else:
-            self._floods.spend()
+        self._floods.spend()
         return False
 
     async def _tell_floods(self) -> None:
@@ -179,6 +176,8 @@ class Answers:
                     tasks.create_task(self._erased(delivery, command.command_id, finish), name="erasure")
                     continue
                 _log(await self._answer(command))
+                if isinstance(command, Unusable) and command.command_id is None:
+                    self._floods.answered(delivery.digest, command, self._vault.now())
                 delivery.acknowledge()
 
     def _to_erase(self, command: CommandMessage) -> int | None:

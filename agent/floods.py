@@ -67,12 +67,11 @@ class Floods(Generic[T]):
         self._floods.setdefault(code, _Flood(refusal, now)).count += 1
 
     def answered(self, sha256: str, refusal: T, now: int) -> None:
-        """A payload was refused, and its sender is told; the same again is counted from here on."""
-        self.spend()
+        """The refusal of a payload is stored for its sender; the same again is counted from here on."""
         self._floods.setdefault(sha256, _Flood(refusal, now)).since = now
 
     def spend(self) -> None:
-        """Something was answered that changes nothing."""
+        """Something is answered that changes nothing."""
         self._budget.spend(self._monotonic())
 
     def ended(self, now: int | None) -> Iterator[tuple[T, int]]:

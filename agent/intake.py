@@ -119,7 +119,7 @@ class Intake:
                     self._floods.overflow(code, Refused(code, BEYOND), self._vault.now())
                 elif applied.refused is not None:
                     await self._refused(delivery, digest, applied.refused)
-                elif applied.verdict is Verdict.REPLAYED and not sparing:
+                if applied.verdict is not Verdict.APPLIED and not sparing:
                     self._floods.spend()
                 _log(applied, told=not sparing)
             log.info("group.applied", parts=len(group), ms=round((time.monotonic() - started) * 1000))

@@ -41,9 +41,12 @@ class Belt:
 
     def __init__(self) -> None:
         self.settled: list[int] = []
-        self._inbox = Inbox({TOPICS.invites: 1 << 20, TOPICS.commands: 1 << 20}, self.settled.append)
+        self._inbox = self._new_inbox()
         self._arrival = asyncio.Event()
         self._brought = 0
+
+    def _new_inbox(self) -> Inbox:
+        return Inbox({TOPICS.invites: 1 << 20, TOPICS.commands: 1 << 20}, self.settled.append)
 
     async def receive(self, topic: str, most: int, most_bytes: int) -> list[Any]:
         while not (taken := self._inbox.take(topic, most, most_bytes)):
@@ -58,6 +61,16 @@ class Belt:
             self._inbox.put(self._inbox.arrive(self._brought, topic, payload, retained=False))
         self._arrival.set()
         await until(lambda: len(self.settled) == self._brought)
+
+    async def bring_in_vain(self, topic: str, payload: bytes) -> None:
+        """Deliver it behind another message that is in hand, and lose the connection."""
+        for number, each in enumerate((TOPICS.invites, topic), self._brought + 1):
+            self._inbox.put(self._inbox.arrive(number, each, payload, retained=False))
+        self._inbox.take(TOPICS.invites, 1, 1)
+        self._arrival.set()
+        await until(lambda: not self._inbox)
+        self._inbox.close()
+        self._inbox = self._new_inbox()
 
     async def bring_carelessly(self, topic: str, *payloads: bytes) -> None:
         """Deliver these with QoS 0, and wait until they were taken."""
@@ -191,7 +204,8 @@ async def test_forged_commands_without_end_are_counted(house: House) -> None:
     end = time.time_ns() // 1_000_000 - HOUR_MS
     late = [house.signer.signs({**asked, "commandId": f"l-{number}", "expiresAt": end}) for number in range(5)]
     async with running(house.answers.run):
-        await house.belt.bring(TOPICS.commands, *forged[: AT_ONCE - 1], forged[0], late[0])
+        await house.belt.bring(TOPICS.commands, *forged[: AT_ONCE - 1])
+        await house.belt.bring(TOPICS.commands, forged[0], late[0])
         answered = [(each["commandId"], each["error"]["code"]) for each in house.replies()]
         assert answered == [(None, "unknown_key")] * (AT_ONCE - 1) + [("l-0", "expired")]
         written = house.written()
@@ -205,6 +219,15 @@ async def test_forged_commands_without_end_are_counted(house: House) -> None:
         ("expired", False, 15),
     ]
     assert {each["commandId"] for each in told} == {None}
+
+
+async def test_command_is_answered_on_the_next_connection_where_the_first_ended_before_its_turn(house: House) -> None:
+    """Only what was answered is counted when it comes again."""
+    forged = house.forger.signs({"gatewayId": GATEWAY, "command": "codes", "commandId": "f"})
+    async with running(house.answers.run):
+        await house.belt.bring_in_vain(TOPICS.commands, forged)
+        await house.belt.bring(TOPICS.commands, forged)
+    assert [each["error"]["code"] for each in house.replies()] == ["unknown_key"]
 
 
 async def test_one_order_played_again_without_end_takes_no_memory(house: House) -> None:
