@@ -109,10 +109,15 @@ async def test_row_that_is_gone_was_lost_unless_somebody_was_taken_away_for_good
     somebody, other = 27_820_000_000, 27_820_000_001
     copy = await snapshots.take()
     with closing(sqlite3.connect(store.path)) as rot:
+        (row,) = rot.execute("SELECT * FROM users WHERE mobile = ?", (other,))
         rot.execute("DELETE FROM users WHERE mobile = ?", (other,))
         rot.commit()
-    assert rollcall.listed(device, other) is not None, "a row that nobody has taken away is remembered"
-    assert vanished(store.path, copy)
+        assert rollcall.listed(device, other) is not None, "a row that nobody has taken away is remembered"
+        assert vanished(store.path, copy)
+        with pytest.raises(Damaged, match="not what their rows say"):
+            await snapshots.take()
+        rot.execute(f"INSERT INTO users VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608 -- marks alone
+        rot.commit()
 
     await store.receive([part("b2", 2, revocations=[{"mobile": f"+{somebody}"}])], NOON)
     await store.database.transact(lambda transaction: forgotten.bury(transaction, NOON + 1))
