@@ -37,6 +37,9 @@ be told the codes that are out by then."""
 REMEMBER_MS: Final = 7 * 86_400_000
 """How long a command without an end is known again: longer than brokers keep one for a gateway that is away."""
 
+ISSUED_FOR_MS: Final = 3_600_000
+"""How long after its `issuedAt` one of those is good that names no end itself."""
+
 TELL_EVERY_S: Final = 30.0
 TAKE_AT_ONCE: Final = 40
 TAKE_BYTES: Final = 1 << 20
@@ -115,12 +118,14 @@ class Answers:
         if delivery.retained:
             words = "a command is never retained"
             return Unusable(CommandRefusal.RETAINED, words, command.command_id, command.expires_at)
+        if self._trusted and command.expires_at is None and command.command in _ENDS:
+            if command.issued_at is None:
+                words = f"expiresAt: a signed {command.command.value} needs an end"
+                return Unusable(CommandRefusal.SCHEMA, words, command.command_id)
+            command = command.model_copy(update={"expires_at": command.issued_at + ISSUED_FOR_MS})
         if command.expires_at is not None and command.expires_at <= self._vault.now():
             words = "the command came after its expiresAt"
             return Unusable(CommandRefusal.EXPIRED, words, command.command_id, command.expires_at)
-        if self._trusted and command.expires_at is None and command.command in _ENDS:
-            words = f"expiresAt: a signed {command.command.value} needs an end"
-            return Unusable(CommandRefusal.SCHEMA, words, command.command_id)
         return command
 
     def _only_counted(self, delivery: Delivery, why: Unusable) -> bool:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 
+from agent.answers import ISSUED_FOR_MS
 from tests.counterparts.agent import Protocol
 from tests.counterparts.cloud import GATE, GATEWAY, PANEL, Cloud, Document, mobile, part, people
 from tests.counterparts.mosquitto import Mosquitto
@@ -148,11 +149,17 @@ async def test_genuine_command_played_again_moves_nothing(
 
 
 async def test_command_without_an_end_that_would_count_twice_is_refused(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    """A gateway forgets a command one day; whoever has kept it hears of no one-time code then, and erases nobody."""
+    """A gateway forgets a command one day; whoever has kept it hears of no one-time code then, and erases nobody.
+
+    One that says when it was issued ends by itself an hour later.
+    """
     async with guarded(tmp_path, mosquitto, Signer()) as place:
         asked = {"deviceId": PANEL, "mobile": mobile(3), "userName": "Plumber"}
         for command in ("issue_code", "revoke_code", "codes", "erase"):
             reply = await place.cloud.ask(command, **asked)
             assert reply["error"] == {"code": "schema", "message": f"expiresAt: a signed {command} needs an end"}
-        assert (await place.cloud.ask("issue_code", **asked, expiresAt=LATER))["outcome"] == "done"
+        now = now_ms()
+        late = await place.cloud.ask("issue_code", **asked, issuedAt=now - ISSUED_FOR_MS)
+        assert late["error"]["code"] == "expired"
+        assert (await place.cloud.ask("issue_code", **asked, issuedAt=now))["outcome"] == "done"
         assert len((await place.cloud.ask("codes", deviceId=PANEL, expiresAt=LATER))["result"]["codes"]) == 1
