@@ -12,7 +12,7 @@ import structlog
 from agent.vault import Vault
 from protocol.commands import CommandMessage, Unusable
 from protocol.vocabulary import CommandRefusal
-from storage import resync
+from storage import forgotten, resync
 from storage.database import Reader, StorageFault, Transaction
 from storage.merge import Device
 from storage.outbox import Position, position, request
@@ -43,10 +43,16 @@ class _Told:
     first: int
     last: int
     result: dict[str, Any]
+    erased: tuple[int, int]
+    """The extent of what was forgotten by then: no report tells of somebody who is erased."""
 
-    def holds(self, asked: _Asked, where: Position) -> bool:
-        """Whether it answers this too: the same command, or the same question with nothing reported since."""
-        if self.epoch != where.epoch:
+    def holds(self, asked: _Asked, where: Position, erased: tuple[int, int]) -> bool:
+        """Whether it answers this too: the same command, or the same question while nothing has changed.
+
+        Its reports have to be there still: what is promised comes.
+        """
+        kept = self.last < self.first or where.oldest <= self.first
+        if not kept or (self.epoch, self.erased) != (where.epoch, erased):
             return False
         since = where.newest - self.as_of - (self.last - self.first + 1)
         same = self.asked.command_id == asked.command_id
@@ -81,21 +87,24 @@ class Resync:
 
     async def _prepared(self, asked: _Asked) -> Work:
         where = position(self._vault.reader)
+        erased = forgotten.extent(self._vault.reader)
         told = self._told.get(asked.device.device_id)
         if told is not None:
-            if told.holds(asked, where):
+            if told.holds(asked, where, erased):
                 return partial(self._again, told=told)
             if told.first <= told.last and self._sent() < told.last and told.epoch == where.epoch:
                 words = f"reports {told.first} to {told.last}, an earlier list of this device, are still on their way"
                 raise Unusable(CommandRefusal.BUSY, words)
         picture = await asyncio.to_thread(self._picture, asked)
-        return partial(self._tell, asked=asked, epoch=where.epoch, picture=picture)
+        return partial(self._tell, asked=asked, epoch=where.epoch, picture=picture, erased=erased)
 
     def _picture(self, asked: _Asked) -> Picture:
         with closing(self._new_reader()) as reader:
             return resync.picture(reader, asked.device, asked.buckets)
 
-    async def _tell(self, transaction: Transaction, asked: _Asked, epoch: str, picture: Picture) -> dict[str, Any]:
+    async def _tell(
+        self, transaction: Transaction, asked: _Asked, epoch: str, picture: Picture, erased: tuple[int, int]
+    ) -> dict[str, Any]:
         first, last = await resync.tell(transaction, picture.messages, self._vault.now())
         result = {
             "deviceId": asked.device.device_id,
@@ -107,7 +116,7 @@ class Resync:
         }
         if picture.messages:
             result |= {"fromReport": first, "throughReport": last}
-        self._told[asked.device.device_id] = _Told(asked, epoch, picture.as_of, first, last, result)
+        self._told[asked.device.device_id] = _Told(asked, epoch, picture.as_of, first, last, result, erased)
         return result
 
     async def _again(self, transaction: Transaction, told: _Told) -> dict[str, Any]:

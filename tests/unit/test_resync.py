@@ -16,6 +16,7 @@ from agent.resync import Resync
 from agent.vault import Vault
 from protocol.commands import CommandMessage, Unusable
 from protocol.vocabulary import CommandRefusal
+from storage import erasure, outbox
 from storage.database import Reader
 from storage.outbox import position
 from storage.store import leave_behind
@@ -107,6 +108,25 @@ async def test_answer_of_an_earlier_epoch_is_none(asked: Asked) -> None:
     await asked.store.database.transact(partial(leave_behind, epoch=EPOCH, reports=9, events=0, fresh="fresh"))
     again = await asked.ask("a")
     assert (again["epoch"], again["fromReport"]) == ("fresh", first["throughReport"] + 1)
+
+
+async def test_reports_that_are_not_kept_any_more_are_not_promised_again(asked: Asked) -> None:
+    first = await asked.ask("a")
+    asked.sent = 4
+    await asked.store.database.transact(partial(outbox.sent, through=4, resent=[], replied=[]))
+    await asked.store.database.transact(partial(outbox.prune, before=NOW * 2, most_bytes=1 << 20))
+    for command_id in ("a", "b"):
+        again = await asked.ask(command_id)
+        assert again == first | {"asOfReport": 4, "fromReport": 5, "throughReport": 5}
+    assert asked.looks == 2
+
+
+async def test_somebody_who_was_erased_without_a_report_is_in_no_digest(asked: Asked) -> None:
+    first = await asked.ask("a", buckets=[])
+    (mobile,) = asked.store.reader.fetch("SELECT mobile FROM users")[0]
+    await asked.store.database.transact(partial(erasure.erase, mobile=mobile, now=NOW))
+    second = await asked.ask("b", buckets=[])
+    assert second == first | {"digest": "0" * 16, "buckets": {}}
 
 
 async def test_list_that_cannot_be_read_is_read_later(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
