@@ -4,8 +4,10 @@ It keeps whom it wants where and on what terms, the revision that said so, and w
 heard. What it is about to say is written down first: whatever breaks then shows as a difference, and is said again.
 """
 
+import fcntl
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -31,6 +33,10 @@ class TruthError(Failure):
     """A file that holds no truth, or another gateway's."""
 
     exit_code = exits.USAGE
+
+
+class TruthBusy(Failure):
+    """Another command works with the same truth: what one of them learnt would be lost."""
 
 
 class Wanted(NamedTuple):
@@ -122,8 +128,27 @@ class Truth:
         except FileNotFoundError:
             return cls(path, gateway_id)
 
+    @classmethod
+    @contextmanager
+    def kept(cls, path: Path, gateway_id: str, *, begin: bool) -> Iterator[Self]:
+        """The truth in a file, for nobody else meanwhile; where there is none yet, it can only `begin`.
+
+        Raises TruthError, TruthBusy, OSError.
+        """
+        if not begin and not path.exists():
+            raise TruthError(f"there is no file {path}: `cloud invite --truth` makes it, with the first list")
+        lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TruthBusy(f"another command is at work with {path}: try again when it is through") from None
+            yield cls.open(path, gateway_id)
+        finally:
+            os.close(lock)
+
     def save(self) -> None:
-        """Write it down, whole or not at all; it names people, so nobody else may read it. Raises OSError."""
+        """Write it down, whole or not at all, and durably; it names people: nobody else may read it. Raises OSError."""
         file = {
             "gatewayId": self.gateway_id,
             "revision": self.revision,
@@ -144,6 +169,11 @@ class Truth:
             out.flush()
             os.fsync(out.fileno())
         fresh.replace(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)  # else a power cut brings the old one back, and the next sync what that one wanted
+        finally:
+            os.close(folder)
 
     def people(self, device_id: str) -> Mapping[str, Wanted]:
         """Whom the office wants at a device."""

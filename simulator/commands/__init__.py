@@ -1,6 +1,7 @@
 """The commands of `fluss-simulator`, one module each, loaded only when typed; here, what they have in common."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -113,9 +114,9 @@ def find_target(where: Where, *, listens: bool = False) -> Target:
     )
 
 
-def find_truth(file: Path | None, target: Target) -> Truth | None:
-    """The truth that a command keeps up; None where none was asked for. Raises TruthError."""
-    return None if file is None else Truth.open(file, target.gateway_id)
+def kept_truth(file: Path | None, target: Target, *, begin: bool = False) -> AbstractContextManager[Truth | None]:
+    """The truth that a command keeps up, as `Truth.kept` gives it; None where none was asked for."""
+    return nullcontext() if file is None else Truth.kept(file, target.gateway_id, begin=begin)
 
 
 def _address_of(config: Path, file: GatewayFile, tls: Tls) -> Address:

@@ -15,15 +15,17 @@ from simulator import exits
 from simulator.commands import (
     Where,
     find_target,
-    find_truth,
+    kept_truth,
     region_option,
     target_options,
     timeout_option,
     truth_option,
 )
 from simulator.commands.asking import ask, ended
+from simulator.inquiry import Unanswered
 from simulator.messages import Reply
 from simulator.terminal import make_console, print_lines
+from simulator.trouble import Unreachable
 
 _GOOD_FOR_S: Final = 3600
 """Longer than a gateway takes; sent again after that, it would ask for somebody who may have been invited anew."""
@@ -53,13 +55,20 @@ def erase(
     number = _number(mobile, Numbers(region or target.region))
     if not yes and not click.confirm(f"Erase {number} on {target.gateway_id}, for good?", err=True):
         return exits.REFUSED
-    if (truth := find_truth(truth_file, target)) is not None:
-        # First here: whatever breaks then, no `sync` invites them again, and the next one takes them off the lists.
-        truth.forget(number)
-        truth.save()
-    expires_at = time.time_ns() // 1_000_000 + _GOOD_FOR_S * 1000
-    _, reply = ask(options, Command.ERASE, lambda _: {"mobile": number, "expiresAt": expires_at}, timeout_s)
     say = make_console(stderr=True)
+    with kept_truth(truth_file, target) as truth:
+        if truth is not None:
+            # First here: whatever breaks then, no `sync` invites them again, and the next one takes them off the lists.
+            truth.forget(number)
+            truth.save()
+    expires_at = time.time_ns() // 1_000_000 + _GOOD_FOR_S * 1000
+    try:
+        _, reply = ask(options, Command.ERASE, lambda _: {"mobile": number, "expiresAt": expires_at}, timeout_s)
+    except (Unanswered, Unreachable):
+        here = f" ({truth_file.name} has)" if truth_file else ""
+        words = f"{target.gateway_id} has not forgotten them yet{here}: erase again when it answers."
+        print_lines(say, Text(words, style="yellow"))
+        raise
     if reply.outcome == Answer.DONE:
         print_lines(say, Text(_receipt(reply), style="green"))
         return exits.OK

@@ -16,8 +16,8 @@ from simulator.access import describe
 from simulator.commands import (
     Where,
     find_target,
-    find_truth,
     format_option,
+    kept_truth,
     region_option,
     target_options,
     timeout_option,
@@ -100,9 +100,9 @@ def invite(
     people = "1 person" if len(roster.sent) == 1 else f"{len(roster.sent):,} people"
     if not yes and not click.confirm(f"Import {people}?", err=True):
         return exits.REFUSED
-    truth = find_truth(truth_file, target)
-    sending = deliver(say, target.address, target.gateway_id, roster, offer, timeout_s=timeout_s, truth=truth)
-    tracker = asyncio.run(sending)
+    with kept_truth(truth_file, target, begin=True) as truth:
+        sending = deliver(say, target.address, target.gateway_id, roster, offer, timeout_s=timeout_s, truth=truth)
+        tracker = asyncio.run(sending)
     if form == "json":
         click.echo(report_json(tracker, roster))
     else:

@@ -14,8 +14,8 @@ from simulator.batching import Offer
 from simulator.commands import (
     Where,
     find_target,
-    find_truth,
     format_option,
+    kept_truth,
     region_option,
     target_options,
     timeout_option,
@@ -61,11 +61,11 @@ def revoke(
         return exits.REFUSED
     out, say = make_console(), make_console(stderr=True)
     offer = Offer(tuple(devices))
-    truth = find_truth(truth_file, target)
-    sending = deliver(
-        say, target.address, target.gateway_id, roster, offer, timeout_s=timeout_s, revoking=True, truth=truth
-    )
-    tracker = asyncio.run(sending)
+    with kept_truth(truth_file, target) as truth:
+        sending = deliver(
+            say, target.address, target.gateway_id, roster, offer, timeout_s=timeout_s, revoking=True, truth=truth
+        )
+        tracker = asyncio.run(sending)
     if form == "json":
         click.echo(report_json(tracker, roster))
     else:

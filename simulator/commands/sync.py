@@ -17,7 +17,7 @@ from simulator.audit import Found
 from simulator.commands import Target, Where, find_target, format_option, target_options, timeout_option
 from simulator.reconciling import Reconciliation, demand_few_removals
 from simulator.terminal import Column, Fit, make_console, print_lines, print_table
-from simulator.truth import Truth, TruthError
+from simulator.truth import Truth
 
 
 @click.command()
@@ -39,12 +39,8 @@ def sync(*, file: Path, yes: bool, remove_many: bool, form: str, timeout_s: floa
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask at: add --yes to repair without a question")
     target = find_target(options)
-    try:
-        truth = Truth.load(file, target.gateway_id)
-    except FileNotFoundError:
-        cure = "`cloud invite --truth` makes it, and an empty one would take everybody off"
-        raise TruthError(f"there is no file {file}: {cure}") from None
-    return asyncio.run(_sync(target, truth, form, timeout_s, yes=yes, remove_many=remove_many))
+    with Truth.kept(file, target.gateway_id, begin=False) as truth:
+        return asyncio.run(_sync(target, truth, form, timeout_s, yes=yes, remove_many=remove_many))
 
 
 async def _sync(target: Target, truth: Truth, form: str, timeout_s: float, *, yes: bool, remove_many: bool) -> int:

@@ -72,4 +72,5 @@ async def test_what_cannot_be_erased_says_why_and_changes_nothing(place: tuple[A
     away = await erase(agent, mobile(1), "--truth", tmp_path / "truth.json")
     assert away.code == exits.UNREACHABLE
     assert "offline" in away.err
+    assert "gw-1 has not forgotten them yet (truth.json has): erase again when it answers." in away.err
     assert mobile(1) not in await asyncio.to_thread((tmp_path / "truth.json").read_text), "the next sync takes them off"

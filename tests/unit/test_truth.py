@@ -1,5 +1,7 @@
 """What an office wants, kept in a file: by what it says, and by what the gateway makes of it."""
 
+import os
+import stat
 from pathlib import Path
 from typing import cast
 
@@ -10,7 +12,7 @@ from protocol.invites import Invitee
 from protocol.vocabulary import Mode, Permission
 from simulator.batching import Batch, Offer, make_batch
 from simulator.messages import Receipt, Result, State, Statuses
-from simulator.truth import Intent, Truth, TruthError
+from simulator.truth import Intent, Truth, TruthBusy, TruthError
 
 GATE = "1234567890123456"
 A, B, C, OWNER = "+27820000001", "+27820000002", "+27820000003", "+27820000004"
@@ -182,6 +184,44 @@ def test_truth_of_another_gateway_is_not_taken(truth: Truth) -> None:
     truth.save()
     with pytest.raises(TruthError, match="wanted of 'gw-1', not of 'gw-2'"):
         Truth.load(truth.path, "gw-2")
+
+
+def test_file_that_was_written_is_still_there_after_a_power_cut(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name has to be durable too: the old file would have the next sync take back what was said since."""
+    synced: list[tuple[bool, bool]] = []
+
+    def fsync(file: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(file).st_mode), truth.path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    truth.save()
+    assert synced == [(False, False), (True, True)]
+
+
+def test_two_commands_do_not_keep_one_truth_at_the_same_time(truth: Truth, tmp_path: Path) -> None:
+    """A sync in the night that began before an import would write the truth as it was, and the next take them off."""
+    with Truth.kept(truth.path, "gw-1", begin=True) as kept:
+        said(kept, 1, person(A))
+        kept.save()
+        with (
+            pytest.raises(TruthBusy, match=r"truth\.json: try again when it is through"),
+            Truth.kept(truth.path, "gw-1", begin=True),
+        ):
+            pytest.fail("two have it")
+        with Truth.kept(tmp_path / "other.json", "gw-1", begin=True) as other:
+            assert wanted(other) == {}
+    with Truth.kept(truth.path, "gw-1", begin=False) as kept:
+        assert wanted(kept) == {A: 1}
+
+
+def test_only_an_import_begins_a_truth(tmp_path: Path) -> None:
+    """A revocation that goes into a new file by a slip of the pen is not in the one that a sync goes by."""
+    with (
+        pytest.raises(TruthError, match=r"there is no file .*slip\.json"),
+        Truth.kept(tmp_path / "slip.json", "gw-1", begin=False),
+    ):
+        pytest.fail("nothing to begin with")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_first_import_makes_the_file(tmp_path: Path) -> None:
