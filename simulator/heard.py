@@ -57,16 +57,23 @@ class Heard:
 
     def gaps(self, oldest: int, newest: int) -> list[Span]:
         """What was not heard of the reports from `oldest` to `newest`: older ones will not come any more."""
-        return _spans(
-            number for number in range(max(self.through + 1, oldest), newest + 1) if number not in self._beyond
-        )
+        found: list[Span] = []
+        expected = max(self.through + 1, oldest)
+        for first, last in (*self.spans(), (newest + 1, newest + 1)):
+            if expected <= (end := min(first - 1, newest)):
+                found.append((expected, end))
+            expected = max(expected, last + 1)
+        return found
 
     def give_up(self, before: int) -> int:
         """What was not heard and is older than report `before` is lost; how much."""
-        lost = [number for number in range(self.through + 1, before) if number not in self._beyond]
-        self._beyond.update(lost)
+        if before <= self.through + 1:
+            return 0
+        kept = {number for number in self._beyond if number >= before}
+        lost = before - 1 - self.through - (len(self._beyond) - len(kept))
+        self.through, self._beyond = before - 1, kept
         self._advance()
-        return len(lost)
+        return lost
 
     def _advance(self) -> None:
         while self.through + 1 in self._beyond:
