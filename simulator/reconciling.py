@@ -34,7 +34,7 @@ SHARE: Final = 0.5
 
 
 class TooMany(Failure):
-    """So many would be taken off that the truth is more likely to be wrong than the gateway."""
+    """Whom a sync would take off waits for somebody's word: so many, or others whose removals are held."""
 
     exit_code = exits.REFUSED
 
@@ -121,11 +121,16 @@ class Reconciliation:
             books.close(tracker)
             self._count(repair, tracker)
 
-    async def finish(self, found: Found) -> Found:
-        """Repair and look again until both agree, or a round has changed nothing; what was found last."""
+    async def finish(self, found: Found, *, remove_many: bool = False) -> Found:
+        """Repair and look again until both agree, or a round has changed nothing; what was found last.
+
+        Raises what `demand_few_removals` raises, unless to `remove_many` is meant: what is found may be more by now.
+        """
         for _ in range(ROUNDS):
             if not found.differences:
                 break
+            if not remove_many:
+                demand_few_removals(found, self._truth)
             before = found.differences
             await self.repair(found)
             found = await self.look()
@@ -171,11 +176,19 @@ class Reconciliation:
                 self.repaired.refused.append((repair.mobiles[place], device_id, complaint.message or complaint.code))
 
 
-def demand_few_removals(found: Found) -> None:
+def demand_few_removals(found: Found, truth: Truth) -> None:
     """Raise TooMany where a list would lose more than half of its people, and more than a few.
 
     A truth that was lost, or is another gateway's, would take everybody off; and what names each one is not held back.
+    Neither is anybody taken off around a hold that the truth has not heard of: its import was interrupted.
     """
+    unheard = sorted(set(found.state.held) - truth.held.keys())
+    if unheard and any(each.unwanted for each in found.differences.values()):
+        raise TooMany(
+            f"{truth.gateway_id} holds the removals of a whole list until they are confirmed: if they are meant,"
+            f" fluss-simulator cloud confirm {unheard[0]}; else add --remove-many to go by this truth alone. Nothing"
+            " was sent."
+        )
     for device in found.state.devices:
         unwanted = len(found.differences[device.device_id].unwanted) if device.device_id in found.differences else 0
         listed = sum(device.users.values())

@@ -30,7 +30,9 @@ from simulator.truth import Truth
     help="What is wanted, as `cloud invite --truth` and `cloud revoke --truth` keep it.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--remove-many", is_flag=True, help="Also where more than half of a list would be taken off.")
+@click.option(
+    "--remove-many", is_flag=True, help="Also where more than half of a list would be taken off, or a removal is held."
+)
 @format_option
 @timeout_option
 @target_options
@@ -58,11 +60,11 @@ async def _sync(target: Target, truth: Truth, form: str, timeout_s: float, *, ye
     if form != "json":
         _print_differences(out, truth, first)
     if first.differences and not remove_many:
-        demand_few_removals(first)
+        demand_few_removals(first, truth)
     people = sum(each.people for each in first.differences.values())
     if people and not yes and not click.confirm(f"Put {people:,} right?", err=True):
         return exits.REFUSED
-    last = await work.finish(first)
+    last = await work.finish(first, remove_many=remove_many)
     if form == "json":
         click.echo(orjson.dumps(_document(work, truth, first, last), option=orjson.OPT_INDENT_2).decode())
     _print_end(say, work, last)

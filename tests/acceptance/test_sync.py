@@ -101,7 +101,14 @@ async def test_held_removals_are_wanted_until_they_are_confirmed(agent: Agent, g
     (held,) = kept(truth)["held"]
     await gate.sees(held=[held])
     assert (await sync(agent, truth)).code == exits.OK
+    document = kept(truth)
+    few = {where: dict(list(people.items())[:15]) for where, people in document["devices"].items()}
+    await asyncio.to_thread(truth.write_text, json.dumps(document | {"held": {}, "devices": few}))
+    interrupted = await sync(agent, truth)
+    assert interrupted.code == exits.REFUSED
+    assert f"fluss-simulator cloud confirm {held}" in interrupted.err, "the import did not live to hear of the hold"
     assert len(await agent.users()) == 120
+    await asyncio.to_thread(truth.write_text, json.dumps(document))
 
     ended = await cloud("confirm", held, "--config", agent.file)
     assert ended.code == exits.OK, ended.err
