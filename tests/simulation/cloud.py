@@ -184,7 +184,9 @@ class Cloud:
         unsettled = list(self._office.unsettled())
         self._rng.shuffle(unsettled)
         for sent in unsettled:
-            if now - sent.sent_at > after_s * (1 + min(sent.tries, 4)):
+            # In a long absence twice as long each time: else a slow line has a day's copies to carry in an hour.
+            waits = 2.0 ** min(sent.tries, 12) if self.paused else 1 + min(sent.tries, 4)
+            if now - sent.sent_at > after_s * waits:
                 sent.sent_at, sent.tries = now, sent.tries + 1
                 self._publish("invites", self._office.form(sent))
 
