@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from protocol.digest import digest_text
+from protocol.digest import Sums, digest_text
 from protocol.topics import Topics
 from protocol.vocabulary import Command, CommandRefusal, Outcome
 from protocol.vocabulary import Reply as Answer
@@ -132,19 +132,32 @@ class Audit:
         return self._truth.heard.gaps(state.reports.oldest, state.reports.newest)
 
     async def _differing(self, line: Line, there: ListState) -> list[str] | None:
-        """The buckets to look into; None for all, where word of a status may be lost, and the counts differ."""
+        """The buckets to look into; None for all, where word of a status may be lost, and only the counts differ."""
         people = self._truth.people(there.device_id)
         sums = sums_of(people)
+        if digest_text(sums.digest) != there.digest:
+            names = await self._differing_buckets(line, there, sums)
+            if names:
+                return None if len(names) == 256 else names
+            there = self._there(there)
         doubtful = self._truth.doubt and counts(people, self._now_ms()) != there.users
-        if digest_text(sums.digest) == there.digest:
-            return None if doubtful else []
+        return None if doubtful else []
+
+    async def _differing_buckets(self, line: Line, there: ListState, sums: Sums) -> list[str]:
+        """Ask for the digests of the buckets; where none differs, the state was a moment old, and a newer one comes."""
         reply = await self._asked(line, Command.RESYNC, deviceId=there.device_id, buckets=[])
         found, revision = reply.result.get("buckets"), reply.result.get("revision")
         if not isinstance(found, dict) or not isinstance(revision, int):
             raise Unsound(f"{self._truth.gateway_id} answered a resync without its revision and digests")
         self._truth.revision = max(self._truth.revision, revision)  # newer than a state that was kept can be
-        names = differing(sums.texts(), found)
-        return None if doubtful or len(names) == 256 else names
+        if not (names := differing(sums.texts(), found)):
+            await self._until(lambda: self._there(there).digest == digest_text(sums.digest), FIRST_WORD_S)
+        return names
+
+    def _there(self, before: ListState) -> ListState:
+        """A list as the newest state has it."""
+        state = self._heard.state
+        return next((each for each in (state.devices if state else ()) if each.device_id == before.device_id), before)
 
     async def _compared(self, line: Line, device_id: str, names: Collection[str] | None) -> Difference:
         some = {} if names is None else {"buckets": sorted(names)}
