@@ -195,7 +195,7 @@ def _outbox_fact(facts: dict[str, Any]) -> Fact:
 def _trust_fact(facts: dict[str, Any]) -> Fact:
     if not facts["keys"]:
         return Fact("trust", f"no keys: {ANYBODY}", "yellow")
-    return Fact("trust", f"{_counted(len(facts['keys']), 'keys')} that sign: {', '.join(facts['keys'])}")
+    return Fact("trust", f"only what is signed with {' or '.join(facts['keys'])}")
 
 
 def _counted(number: int, things: str) -> str:
