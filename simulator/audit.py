@@ -21,7 +21,7 @@ from simulator.exits import Failure
 from simulator.heard import Life, Span
 from simulator.inquiry import ASK_AGAIN_S, Unanswered
 from simulator.keyring import CURE, SIGNATURE_REFUSALS
-from simulator.line import Line, Traffic, converse
+from simulator.line import Line, Traffic, converse, never_seen
 from simulator.messages import ListState, Message, Receipt, Reply, State, Statuses
 from simulator.truth import Truth
 
@@ -84,6 +84,7 @@ class Audit:
         self.lost = 0
         """Reports that were missed, and the gateway no longer has."""
         self._address = address
+        self._topics = Topics(truth.gateway_id, address.prefix)
         self._truth = truth
         self._timeout_s = timeout_s
         self._now_ms = now_ms
@@ -92,13 +93,14 @@ class Audit:
 
     async def run(self) -> Found:
         """Look. Raises Unreachable, Unanswered, Refused, Unsound."""
-        topics = Topics(self._truth.gateway_id, self._address.prefix)
-        return await converse(self._address, topics, self._hear, self._look, self.traffic)
+        return await converse(self._address, self._topics, self._hear, self._look, self.traffic)
 
     async def _look(self, line: Line) -> Found:
         await self._until(lambda: self._heard.state is not None, FIRST_WORD_S)
         state, gateway_id = self._heard.state, self._truth.gateway_id
-        if state is None or not state.online:
+        if state is None:
+            raise Unanswered(never_seen(self._truth.gateway_id, self._topics))
+        if not state.online:
             raise Unanswered(f"{gateway_id} is offline: its lists can be compared when it is back")
         self.life, self.lost = self._truth.meet(state)
         await self._catch_up(line, state)

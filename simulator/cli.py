@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"fluss-simulator: {failure}", err=True)
         return failure.exit_code
     except OSError as error:
-        click.echo(f"fluss-simulator: {error}", err=True)
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"fluss-simulator: {place}{error.strerror or error}", err=True)
         return exits.IO
     except Exception as bug:  # noqa: BLE001 -- the top of the process: nothing above would turn a bug into its exit code
         traceback.print_exception(bug)

@@ -19,7 +19,7 @@ _WORDS = {
     SURNAME: "surname, last name, family name, van",
     MOBILE: "mobile, mobile phone, cell, cell phone, cellular, sel, selfoon, whatsapp, msisdn, phone, phone 1 value,"
     " contact number, contact no, contact nr, telephone, telefoon, tel, number, nommer",
-    NOTES: "notes, note, notas, comment, comments, kommentaar, remark, remarks, description,"
+    NOTES: "notes, note, nota, notas, comment, comments, kommentaar, remark, remarks, description,"
     " unit, eenheid, flat, apartment, house, stand",
 }
 _NUMBER_OF = re.compile(r"(?<=.)(?:number|nommer|no|nr)$")

@@ -14,7 +14,7 @@ from protocol.topics import Topics
 from protocol.vocabulary import Command
 from simulator.address import Address
 from simulator.batching import Batch
-from simulator.line import Line, converse
+from simulator.line import Line, converse, never_seen
 from simulator.messages import Message, Receipt, State, Statuses, Unreadable
 from simulator.tracking import AskBatch, AskReports, Send, Step, Tracker
 from simulator.trouble import Unreachable
@@ -89,7 +89,7 @@ class Delivery:
                         await self._news.wait()
             self.tracker = Tracker(self._plan(self.state), now=time.monotonic(), rng=self._rng)
             if self.state is None:
-                self._notice(_never_seen(self._gateway_id, self._topics))
+                self._notice(f"{never_seen(self._gateway_id, self._topics)} The list is sent again until it answers.")
             else:
                 self._tell(None, self.state)
                 self.tracker.hear_state(self.state, time.monotonic())
@@ -157,13 +157,6 @@ class Delivery:
             self._notice(
                 f"{self._gateway_id} cannot store anything now: its disk may be full. It takes the list later."
             )
-
-
-def _never_seen(gateway_id: str, topics: Topics) -> str:
-    return (
-        f"Nothing called {gateway_id} has ever reported here (on {topics.state}): check --gateway, --prefix, what the"
-        " broker allows this user, and that the gateway runs. The list is sent again until it answers."
-    )
 
 
 def command(gateway_id: str, name: Command, **fields: str | int | list[str] | None) -> bytes:

@@ -16,7 +16,7 @@ from simulator import exits
 from simulator.address import Address
 from simulator.delivery import FIRST_WORD_S
 from simulator.exits import Failure
-from simulator.line import Line, converse
+from simulator.line import Line, converse, never_seen
 from simulator.messages import Message, Receipt, Reply, State, Statuses
 
 ASK_AGAIN_S: Final = 5.0
@@ -52,10 +52,13 @@ class Inquiry:
 
     async def run(self, awaits: Callable[["Inquiry", Reply], bool] = lambda _, __: False) -> Reply:
         """Ask, and wait for the answer and what it promises. Raises Unreachable, Unanswered."""
+        topics = Topics(self._gateway_id, self._address.prefix)
 
         async def speak(line: Line) -> Reply:
             await self._until(lambda: self._state is not None, FIRST_WORD_S)
-            if self._state is None or not self._state.online:
+            if self._state is None:
+                raise Unanswered(never_seen(self._gateway_id, topics))
+            if not self._state.online:
                 raise Unanswered(f"{self._gateway_id} is offline: a command is for now, so it was not sent")
             asked = self._compose(self._state)
             self._command_id = orjson.loads(asked)["commandId"]
@@ -72,7 +75,7 @@ class Inquiry:
                 more = awaits(self, reply)
             return reply
 
-        return await converse(self._address, Topics(self._gateway_id, self._address.prefix), self._hear, speak)
+        return await converse(self._address, topics, self._hear, speak)
 
     def _hear(self, message: Message) -> None:
         match message:

@@ -130,6 +130,14 @@ async def _connected(client: aiomqtt.Client) -> AsyncIterator[None]:
         await client.__aexit__(None, None, None)
 
 
+def never_seen(gateway_id: str, topics: Topics) -> str:
+    """Why there may be no state of a gateway, in words."""
+    return (
+        f"Nothing called {gateway_id} has ever reported here (on {topics.state}): check --gateway, --prefix, what the"
+        " broker allows this user, and that the gateway runs."
+    )
+
+
 async def _speak(
     client: aiomqtt.Client, topics: Topics, address: Address, speak: Callable[[Line], Awaitable[T]], traffic: Traffic
 ) -> T:

@@ -70,7 +70,7 @@ def command(
     before: int | None,
     form: str,
 ) -> int:
-    """Show what happened at the gates: who asked, what was decided, what the hardware said; the newest last.
+    """Show what happened at the gates. Who asked, what was decided, what the hardware said; the newest last.
 
     TIME is 2026-11-22T17:30 in the device's time zone, or with an offset such as +02:00, or how long ago: 15min, 2h,
     3d. Times are shown on the wall clock of the device.

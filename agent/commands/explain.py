@@ -85,7 +85,7 @@ def command(
     unit: str | None,
     form: str,
 ) -> int:
-    """Say whether the person with this MOBILE may open, and why: the rule, the time, and who put them there.
+    """Say whether somebody may open, and why. MOBILE is theirs; the rule, the time, and who put them there.
 
     It decides as the gate does, from the list as it is now and by the clock as the gateway sees it; a TIME is taken as
     that moment exactly. It works while the gateway runs, and while it does not.

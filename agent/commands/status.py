@@ -49,7 +49,7 @@ _ORIGINS: Final = {
 @config_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(path: Path, form: str) -> int:
-    """Show how the gateway is doing; works while the daemon runs, and while it does not."""
+    """Show how the gateway is doing. It works while the daemon runs, and while it does not."""
     config = load(path)
     with opened(config) as reader:
         note = note_in(config.state_dir) if is_running(config.state_dir) else None

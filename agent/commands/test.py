@@ -24,7 +24,7 @@ from storage.database import SchemaFault, StorageFault
 @click.argument("asked", metavar="DEVICE")
 @click.option("--yes", is_flag=True, help="Do not ask whether the way is clear.")
 def command(path: Path, asked: str, yes: bool) -> int:
-    """Move the gate of DEVICE, once, and say what came back. DEVICE is an id, or a name in the configuration.
+    """Move a gate once, and say what came back. DEVICE is its id, or a name in the configuration.
 
     For whoever installs the gateway and stands at the gate. It goes the way of every opening, and is in the access log
     as `local`. An intercom has the Fluss+ moved that it opens.

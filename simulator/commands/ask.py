@@ -101,6 +101,8 @@ def _print_reports(out: Console, reports: list[Receipt | Statuses]) -> None:
             words = counts or (each.error.message or each.error.code if each.error else "")
             rows.append([*place, "", "", "", coloured(each.outcome), "", words])
             continue
+        if not each.results:
+            rows.append([*place, "", "", "", "", "", "the end of a list"])
         for result in each.results:
             item = "" if result.item is None else str(result.item)
             status, reason = coloured(result.status or ""), result.error.message if result.error else result.reason

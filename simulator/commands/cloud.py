@@ -43,4 +43,4 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands)
 def command() -> None:
-    """The office's side: import a list, ask a gateway about it, and have a gate moved."""
+    """The office: import lists, ask gateways, have gates moved."""

@@ -19,7 +19,6 @@ from simulator.commands import (
     region_option,
     target_options,
     timeout_option,
-    truth_option,
 )
 from simulator.commands.asking import ask, ended
 from simulator.inquiry import Unanswered
@@ -42,13 +41,19 @@ _COUNTED: Final = {
 @click.argument("mobile")
 @region_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@truth_option
+@click.option(
+    "--truth",
+    "truth_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Have them forgotten in this file too, as `cloud invite --truth` keeps it: else a sync invites them again.",
+)
 @timeout_option
 @target_options
 def erase(
     *, mobile: str, region: str | None, yes: bool, truth_file: Path | None, timeout_s: float, **options: Unpack[Where]
 ) -> int:
-    """Have the gateway forget somebody: on every list, in its log, in every file."""
+    """Have the gateway forget somebody for good. On every list, in its log, in every file."""
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask at: add --yes to erase without a question")
     target = find_target(options)

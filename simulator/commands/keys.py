@@ -29,7 +29,7 @@ class NothingToSign(Failure):
 
 @click.group()
 def command() -> None:
-    """Keys: whoever has the private one is the cloud, to every gateway that has the public one."""
+    """Make and use the keys of a cloud. Whoever has the private one is the cloud, to gateways with the public one."""
 
 
 @command.command()
@@ -37,7 +37,7 @@ def command() -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=".", metavar="DIR", help="Where. [default: here]")
 @format_option
 def new(*, kid: str | None, out: Path, form: str) -> int:
-    """Make a key: a private file for the cloud, and a public one for the gateways."""
+    """Make a key. A private file for the cloud, and a public one for the gateways."""
     pair = make_pair(out, kid or f"cloud-{datetime.now(UTC).year}")
     half = public_half(pair.key)
     if form == "json":

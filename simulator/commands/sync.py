@@ -37,7 +37,7 @@ from simulator.truth import Truth
 @timeout_option
 @target_options
 def sync(*, file: Path, yes: bool, remove_many: bool, form: str, timeout_s: float, **options: Unpack[Where]) -> int:
-    """Compare a gateway's lists with what is wanted, and put right what differs, and no more than that."""
+    """Bring a gateway's lists and what is wanted together. Only what differs is sent."""
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask at: add --yes to repair without a question")
     target = find_target(options)

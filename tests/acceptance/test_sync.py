@@ -134,6 +134,9 @@ async def test_truth_that_would_empty_a_list_needs_a_second_word(agent: Agent, g
 
 
 async def test_sync_without_a_truth_or_a_gateway_says_so(agent: Agent, gate: Cloud, truth: Path) -> None:
+    nowhere = await cloud("codes", PANEL, "--config", agent.file, "--gateway", "gw-2")
+    assert nowhere.code == exits.UNREACHABLE
+    assert "Nothing called gw-2 has ever reported here" in nowhere.err
     missing = await sync(agent, truth)
     assert missing.code == exits.USAGE
     assert f"there is no file {truth}" in missing.err

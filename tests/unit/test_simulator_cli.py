@@ -41,7 +41,11 @@ def test_what_makes_no_sense_exits_64(words: list[str], capsys: pytest.CaptureFi
     [
         (Unreachable("broker:1883 refuses connections"), exits.UNREACHABLE, "broker:1883 refuses connections"),
         (Failure("no"), exits.REFUSED, "no"),
-        (FileNotFoundError(2, "No such file or directory", "list.csv"), exits.IO, "list.csv"),
+        (
+            FileNotFoundError(2, "No such file or directory", "list.csv"),
+            exits.IO,
+            "list.csv: No such file or directory",
+        ),
         (ZeroDivisionError("division by zero"), exits.BUG, "this is a bug (ZeroDivisionError)"),
     ],
 )
