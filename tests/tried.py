@@ -1,6 +1,7 @@
 """What a run has tried, and how often: told by the tests that held, said at its end, and kept for the documents."""
 
 import json
+import os
 import platform
 import sqlite3
 import time
@@ -35,7 +36,7 @@ def keep(tried: dict[str, int], passed: int, failed: int, seconds: float) -> Non
         "seconds": round(seconds),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} cores",
         "tried": tried,
     }
     FILE.parent.mkdir(exist_ok=True)

@@ -35,7 +35,7 @@ def _tried(runs: Mapping[str, Run]) -> Iterator[str]:
         yield (
             f"{words[0].upper()}{words[1:]}: {run['day']}, {run['passed']:,} tests passed and {run['failed']} failed "
             f"in {run['seconds'] // 60} min {run['seconds'] % 60} s; Python {run['python']}, SQLite {run['sqlite']}, "
-            f"{run['machine']}, two cores."
+            f"{run['machine']}."
         )
         yield ""
 
