@@ -108,7 +108,7 @@ class Upkeep:
         async def work(transaction: Transaction) -> dict[str, int]:
             return {
                 "reports": await outbox.prune(
-                    transaction, today - self._retention.reports_days * _DAY_MS, REPORTS_BYTES
+                    transaction, today - self._retention.reports_days * _DAY_MS, today, REPORTS_BYTES
                 ),
                 "events": await events.prune(transaction, today - self._retention.events_days * _DAY_MS, EVENTS),
                 "batches": await ledger.forget(transaction, today - LEDGER_DAYS * _DAY_MS),

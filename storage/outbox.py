@@ -18,6 +18,14 @@ WHERE report BETWEEN ? AND ? ORDER BY report LIMIT ?
 """
 
 
+_EVER = 2**63 - 1
+_AGE = f"""
+DELETE FROM reports WHERE report <= (SELECT sent FROM store) AND report <= (
+    SELECT max(report) FROM reports WHERE at < ?1 AND report < (
+        SELECT coalesce(min(report), {_EVER}) FROM reports WHERE at BETWEEN ?1 AND ?2
+    )
+)
+"""
 _SHRINK = """
 DELETE FROM reports WHERE report <= (
     SELECT max(report) FROM (SELECT report, sum(length(body) + 64) OVER (ORDER BY report DESC) AS kept FROM reports)
@@ -208,15 +216,14 @@ def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
     return found
 
 
-async def prune(transaction: Transaction, before: int, most_bytes: int) -> int:
+async def prune(transaction: Transaction, before: int, now: int, most_bytes: int) -> int:
     """Forget reports older than `before` that were sent, and the oldest over `most_bytes`; how many went.
 
-    The oldest are those the cloud has acknowledged, then those sent, and only then unsent ones: `state` names the
-    oldest report that is kept, so the cloud sees a gap.
+    What is kept stays without a gap, for `state` names its ends alone: one that a clock which was lost has dated too
+    early, or after `now`, goes with those around it. The oldest are those the cloud has acknowledged, then those sent,
+    and only then unsent ones: the cloud sees from `state` that they are gone.
     """
-    gone = await transaction.execute(
-        "DELETE FROM reports WHERE at < ? AND report <= (SELECT sent FROM store)", (before,)
-    )
+    gone = await transaction.execute(_AGE, (before, now))
     gone += await transaction.execute(_SHRINK, (most_bytes,))
     await transaction.execute(
         "DELETE FROM replies WHERE reply <= (SELECT max(reply) FROM replies) - ?", (MOST_REPLIES,)

@@ -15,6 +15,7 @@ from tests.oracle.model import DeviceRule
 from tests.oracle.parts import ZOE, part, person
 from tests.oracle.store import EPOCH, Store
 
+DAY_MS = 86_400_000
 EVERYTHING = 1 << 40
 SAID = Receipt(Verdict.REJECTED, None, None, None, None)
 
@@ -43,8 +44,8 @@ async def acknowledged(store: Store, through: int) -> None:
     await store.database.transact(lambda transaction: outbox.acknowledged(transaction, through))
 
 
-async def prune(store: Store, before: int = 0, most_bytes: int = EVERYTHING) -> int:
-    return await store.database.transact(lambda transaction: outbox.prune(transaction, before, most_bytes))
+async def prune(store: Store, before: int = 0, most_bytes: int = EVERYTHING, now: int = 2 * NOON) -> int:
+    return await store.database.transact(lambda transaction: outbox.prune(transaction, before, now, most_bytes))
 
 
 def kept(store: Store) -> list[int]:
@@ -79,6 +80,25 @@ async def test_prune_by_age_keeps_what_was_not_sent(store: Store) -> None:
     await sent(store, 2)
     assert await prune(store, before=NOON + 1) == 2
     assert kept(store) == [3, 4, 5, 6]
+
+
+async def test_prune_by_age_leaves_no_gap_for_a_report_that_a_lost_clock_has_dated(store: Store) -> None:
+    """The cloud would ask for what is between the ends that `state` names, for as long as those are kept."""
+    for at in (NOON, NOON - 400 * DAY_MS, NOON + 1, NOON):
+        await say(store, 1, at)
+    await sent(store, 4)
+    assert await prune(store, before=NOON) == 0
+    assert await prune(store, before=NOON + 1) == 2
+    assert kept(store) == [3, 4]
+
+
+async def test_report_dated_after_now_keeps_no_other_for_longer(store: Store) -> None:
+    for at in (NOON + 4_000 * DAY_MS, NOON, NOON + 4_000 * DAY_MS, NOON + 2):
+        await say(store, 1, at)
+    await sent(store, 4)
+    assert await prune(store, before=-1, now=0) == 0, "nothing is old while nobody knows the time"
+    assert await prune(store, before=NOON + 1, now=NOON + 3) == 2
+    assert kept(store) == [3, 4]
 
 
 async def test_prune_by_size_takes_the_oldest(store: Store) -> None:
