@@ -81,6 +81,8 @@ class Cloud:
         self._oldest = {"reports": 1, "events": 1}
         self._through = {"reports": 0, "events": 0}
         self._asked_at = {"reports": -1e9, "events": -1e9}
+        self._asked = {"reports": (0, 0), "events": (0, 0)}
+        """What was asked for first, and how often."""
         self._epoch: str | None = None
         self._acknowledged = {"reports": 0, "events": 0}
         timeline.after(0.0, self._look)
@@ -191,8 +193,12 @@ class Cloud:
                 self._publish("invites", self._office.form(sent))
 
     def _ask_for_missing(self, kind: str) -> None:
-        if (missing := self.missing(kind)) and self._timeline.now - self._asked_at[kind] > self._patience_s:
-            self._asked_at[kind] = self._timeline.now
+        if not (missing := self.missing(kind)):
+            return
+        first, times = self._asked[kind]
+        times = times if first == missing[0] else 0  # what was asked for before may still be on a slow line
+        if self._timeline.now - self._asked_at[kind] > self._patience_s * 2.0 ** min(times, 3):
+            self._asked_at[kind], self._asked[kind] = self._timeline.now, (missing[0], times + 1)
             last = next((number for number in range(missing[0], self._newest[kind] + 1) if number not in missing), None)
             name = "Report" if kind == "reports" else "Event"
             through = self._newest[kind] if last is None else last - 1
