@@ -92,7 +92,7 @@ class Store(_Table):
 
 
 class Retention(_Table):
-    """How long is kept what the cloud has not acknowledged."""
+    """How long reports and events are kept once they were sent: the cloud may ask for them again."""
 
     events_days: int = Field(30, ge=1, le=90)
     reports_days: int = Field(30, ge=1, le=90)
