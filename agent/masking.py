@@ -43,8 +43,9 @@ _ID: Final = re.compile(r"[\w.:+-]{1,64}")
 
 _OURS: Final = frozenset(
     {"timestamp", "level", "gateway_id", "device_id", "client_id", "broker", "place", "path", "state_dir", "key"}
+    | {"epoch", "epoch_before"}
 )
-"""From the configuration and the clock: nobody's number."""
+"""From the configuration, the clock and chance: nobody's number."""
 
 _IDS: Final = frozenset({"batch_id", "command_id", "request_id"})
 _MEASURES: Final = frozenset({"bytes", "revision"})

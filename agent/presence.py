@@ -122,7 +122,7 @@ class Presence:
             return await leave_behind(transaction, epoch, said.reports, said.events, fresh)
 
         if await self._vault.commit(work):
-            log.warning("store.put_back", epoch=fresh, before=epoch)
+            log.warning("store.put_back", epoch=fresh, epoch_before=epoch)
 
     def document(self, *, online: bool = True) -> StateDocument:
         """The state now; while the store cannot be read, the lists as they were last seen."""

@@ -196,7 +196,7 @@ async def test_old_card_put_back_gets_what_it_missed_and_nobody_comes_back(
     shutil.rmtree(agent.state_dir)
     shutil.copytree(tmp_path / "card", agent.state_dir)
     async with running(agent, mosquitto.port):
-        assert (await agent.says("store.put_back"))["before"] == epoch, "no number is given out a second time"
+        assert (await agent.says("store.put_back"))["epoch_before"] == epoch, "no number is given out a second time"
         found, work = await office.sync()
         assert work.new_store, "it is noticed"
         assert differing(found) == {GATE: (10, 3, 6), PANEL: (10, 0, 6)}

@@ -69,6 +69,7 @@ def test_fields_of_the_house_stay_as_they_are() -> None:
         "event": "part.applied",
         "gateway_id": "gw-0824511234",
         "device_id": "1234567890123456",
+        "epoch": "f1234567",
         "batch_id": "20260518-0001",
         "revision": 9_007_199_254_740_991,
         "bytes": 8_388_608,
