@@ -185,16 +185,21 @@ def _intents(calls: Sequence[Call], path: Path) -> Iterator[Document]:
 
 
 def _floors(calls: Sequence[Call], state_dir: Path) -> Iterator[tuple[int, int]]:
-    """The line by which a floor had its name and was synced with it, and that floor (epoch ms)."""
+    """The line by which a floor had its name and was synced with it, and that floor (epoch ms).
+
+    Others sync the folder too, at any moment: what counts has begun after the floor had its name.
+    """
     written: int | None = None
-    named: int | None = None
+    named: tuple[int, int] | None = None
     for call in calls:
         if call.name == "write" and call.place == str(state_dir / f"{FLOOR}.new"):
             written = remains.floor_in({FLOOR: call.strings[0]})
         elif call.name == "rename" and call.strings[1] == str(state_dir / FLOOR).encode():
-            named = written
+            named = None if written is None or call.ended is None else (written, call.ended)
         elif call.name == "fsync" and call.place == str(state_dir) and named is not None and call.ended is not None:
-            yield call.ended, named
+            floor, since = named
+            if since < call.began:
+                yield call.ended, floor
 
 
 def _requests(intent: Document) -> set[str]:
