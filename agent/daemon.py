@@ -36,6 +36,7 @@ from agent.presence import HEAR_BYTES, Presence
 from agent.quarantine import Quarantine
 from agent.renewal import Renewal
 from agent.reporter import Reporter
+from agent.residue import Residue
 from agent.resync import Resync
 from agent.rollcall import Rollcall
 from agent.store_path import INTENTS, NOTE, OPEN, key_file
@@ -149,10 +150,11 @@ async def serve(
     keep = Keep(config.state_dir, key_file(config.state_dir), config.store.key)
     await keep.heal(surroundings.wall())
     alarm = Alarm(keep.marker, stop, just_healed=keep.just_healed)
-    async with (
-        surroundings.database(keep.store, key_file=keep.key_file, on_damage=alarm.ring, key=keep.key) as database,
-        AsyncExitStack() as stack,
-    ):
+    async with AsyncExitStack() as stack:
+        residue = stack.enter_context(closing(Residue(config.state_dir, keep.store)))
+        database = await stack.enter_async_context(
+            surroundings.database(keep.store, key_file=keep.key_file, on_damage=alarm.ring, key=keep.key)
+        )
         keep.marker.set()
         stack.enter_context(closing(keep.snapshots))
         reader, gates_reader = (
@@ -170,6 +172,7 @@ async def serve(
             intents=intents,
             keep=keep,
             alarm=alarm,
+            residue=residue,
         )
         clock = parts.clock.state().value
         if config.trust.keys:  # that there are none, a warning has said
@@ -193,6 +196,7 @@ async def _put_together(
     intents: Intents,
     keep: Keep,
     alarm: Alarm,
+    residue: Residue,
 ) -> _Parts:
     rng = surroundings.chance
     limits = Limits(config.limits.max_part_bytes, config.limits.max_part_items)
@@ -263,7 +267,7 @@ async def _put_together(
 
     papers = Papers(config.state_dir, intents, quarantine, keep)
     erasure = Erasure(
-        state_dir=config.state_dir,
+        residue=residue,
         vault=vault,
         gate=house.gate,
         recorder=house.recorder,

@@ -8,7 +8,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -16,8 +15,7 @@ import structlog
 from agent.gate import Gate
 from agent.papers import Papers
 from agent.recorder import Recorder
-from agent.residue import holding, traces, words
-from agent.store_path import STORE
+from agent.residue import Residue, traces, words
 from agent.vault import Vault
 from storage import erasure, events
 from storage.database import StorageFault, Transaction
@@ -52,13 +50,13 @@ class Erasure:
     def __init__(
         self,
         *,
-        state_dir: Path,
+        residue: Residue,
         vault: Vault,
         gate: Gate,
         recorder: Recorder,
         papers: Papers,
     ) -> None:
-        self._state_dir = state_dir
+        self._residue = residue
         self._vault = vault
         self._gate = gate
         self._recorder = recorder
@@ -136,12 +134,11 @@ class Erasure:
         await self._papers.forget(recorded, [person.mobile for person in people])
         await self._vault.leave_no_trace(rewritten=False)
         wanted = [trace for person in people for trace in (*traces(person.mobile), *words(person.gone.words))]
-        store = self._state_dir / STORE
-        if not people or store in await asyncio.to_thread(holding, self._state_dir, wanted):
+        if not people or self._residue.own.intersection(await asyncio.to_thread(self._residue.holding, wanted)):
             await self._vault.leave_no_trace(rewritten=True)
         for person in people:
-            found = await asyncio.to_thread(holding, self._state_dir, traces(person.mobile))
-            person.receipt.left = tuple(path.name for path in found if not path.name.startswith(STORE))
+            found = await asyncio.to_thread(self._residue.holding, traces(person.mobile))
+            person.receipt.left = tuple(path.name for path in found if path not in self._residue.own)
 
 
 async def _swept(transaction: Transaction) -> None:

@@ -1,14 +1,18 @@
 """Residue: the files of a state directory, searched byte by byte for somebody who should not be in them any more."""
 
 from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from protocol.mobile import split
 
 _CHUNK: Final = 256 << 10
 _LEAST: Final = 4
 """Bytes of a word that are worth looking for."""
+
+_LOG, _INDEX = "-wal", "-shm"
+"""The index of the write-ahead log has numbers of pages, and nobody's name."""
 
 
 def traces(mobile: int) -> list[bytes]:
@@ -21,22 +25,49 @@ def words(texts: Collection[str]) -> list[bytes]:
     return [each for text in texts if len(each := text.encode()) >= _LEAST]
 
 
-def holding(folder: Path, wanted: Collection[bytes]) -> list[Path]:
-    """The files below a folder in which any of these is found; those that go meanwhile hold nothing. Raises OSError."""
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and _holds(path, wanted)]
+class Residue:
+    """A state directory with a store that is in use.
+
+    Whoever closes a file gives up every lock that his process has on it (fcntl(2)): those of SQLite as well, which
+    tell other programs that the store is in use. So the store stays open here, and its index is left alone.
+    """
+
+    def __init__(self, folder: Path, store: Path) -> None:
+        self.own: Final = frozenset((store, store.with_name(store.name + _LOG)))
+        """The store's own files: what is said of somebody after they were forgotten is in them again."""
+        self._folder = folder
+        self._store = store
+        self._open: BinaryIO | None = None
+
+    def holding(self, wanted: Collection[bytes]) -> list[Path]:
+        """The files in which any of these is found; those that go meanwhile hold nothing. Raises OSError."""
+        index = self._store.with_name(self._store.name + _INDEX)
+        files = (path for path in sorted(self._folder.rglob("*")) if path != index and path.is_file())
+        return [path for path in files if self._holds(path, wanted)]
+
+    def close(self) -> None:
+        """Let go of the store; not before everybody else has."""
+        if self._open is not None:
+            self._open.close()
+
+    def _holds(self, path: Path, wanted: Collection[bytes]) -> bool:
+        overlap = max(map(len, wanted), default=1)
+        try:
+            with path.open("rb") if path != self._store else nullcontext(self._opened()) as file:
+                return any(each in chunk for chunk in _chunks(file, overlap) for each in wanted)
+        except FileNotFoundError:
+            return False
+
+    def _opened(self) -> BinaryIO:
+        if self._open is None:
+            self._open = self._store.open("rb", buffering=0)
+        self._open.seek(0)
+        return self._open
 
 
-def _holds(path: Path, wanted: Collection[bytes]) -> bool:
-    try:
-        return any(each in chunk for chunk in _chunks(path, max(map(len, wanted), default=1)) for each in wanted)
-    except FileNotFoundError:
-        return False
-
-
-def _chunks(path: Path, overlap: int) -> Iterator[bytes]:
+def _chunks(file: BinaryIO, overlap: int) -> Iterator[bytes]:
     """The file in pieces that overlap: what lies across a border is whole in one of them."""
     end = b""
-    with path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            yield end + piece
-            end = piece[-overlap:]
+    while piece := file.read(_CHUNK):
+        yield end + piece
+        end = piece[-overlap:]

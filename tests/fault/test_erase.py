@@ -279,13 +279,14 @@ async def test_an_erasure_that_was_cut_off_is_ended_by_the_next_start(mosquitto:
             assert store.execute("SELECT unswept FROM store").fetchall() == [(0,)]
 
 
-async def test_a_file_of_somebody_else_is_named_in_the_reply(mosquitto: Mosquitto, tmp_path: Path) -> None:
+async def test_files_of_somebody_else_are_named_in_the_reply(mosquitto: Mosquitto, tmp_path: Path) -> None:
     bird = Aviary().canary()
     async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
-        (agent.state_dir / "list.csv").write_text(f"{bird.name},{bird.mobile}\n")
+        for name in ("list.csv", "gateway.db.bak"):
+            (agent.state_dir / name).write_text(f"{bird.name},{bird.mobile}\n")
         reply = await cloud.ask("erase", mobile=bird.mobile)
         assert (reply["outcome"], reply["error"]["code"]) == ("failed", "residue")
-        assert "list.csv" in reply["error"]["message"]
+        assert "in gateway.db.bak, list.csv:" in reply["error"]["message"]
 
 
 async def test_erase_names_somebody_by_a_number(mosquitto: Mosquitto, tmp_path: Path) -> None:

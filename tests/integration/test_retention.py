@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -12,7 +13,7 @@ from agent.config import load
 from agent.keep import Keep
 from agent.papers import Papers
 from agent.quarantine import Quarantine
-from agent.residue import holding, traces
+from agent.residue import Residue, traces
 from agent.upkeep import Upkeep
 from protocol.vocabulary import ClockState
 from storage import events, orders, outbox
@@ -81,7 +82,8 @@ async def test_of_whoever_has_left_the_list_nothing_but_a_hash_is_left_after_nin
         named = [each for each in house.store.reports() for each in each.get("results", ()) if each["mobile"] == DAVID]
         assert (bool(named), len(house.log()), len(house.store.users())) == (reports, log, rows), days
     await house.vault.leave_no_trace(rewritten=False)
-    assert holding(house.home, traces(int(DAVID))) == []
+    with closing(Residue(house.home, house.store.path)) as residue:
+        assert residue.holding(traces(int(DAVID))) == []
     await house.store.receive([part("b0", 1, person(accepted=True)), part("older", 1, person())], NOON)
     assert house.store.users() == {}
     await house.store.receive([part("b3", 3, person())], NOON)

@@ -1,15 +1,17 @@
 """What is left of something written once somebody in it is erased."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from agent.residue import holding, traces, words
+from agent.residue import Residue, traces, words
 from protocol.erasure import GONE, WORDS, Eraser
 from protocol.messages import StatusesMessage
 from protocol.reports import ERASED, Run, packed, statuses_payload, unpacked
 from protocol.vocabulary import Outcome
+from storage.database import Database
 from tests.counterparts.cloud import GATE
 
 DAVID, ZOE = 27824511234, 447911123456
@@ -101,8 +103,27 @@ def test_number_is_found_across_the_border_of_two_pieces(tmp_path: Path) -> None
         for before in ((256 << 10) - 3, 0):
             (tmp_path / f"{number}-{before}").write_bytes(bytes(before) + said + b"end")
     (tmp_path / "other").write_bytes(b"0824511235")
-    assert [path.name for path in holding(tmp_path, traces(DAVID))] == sorted(
-        f"{number}-{before}" for number in range(4) for before in (0, (256 << 10) - 3)
-    )
-    assert words(["Ann", "Zoë Botha"]) == ["Zoë Botha".encode()]
-    assert holding(tmp_path, []) == []
+    with closing(Residue(tmp_path, tmp_path / "0-0")) as residue:
+        for _ in range(2):
+            assert [path.name for path in residue.holding(traces(DAVID))] == sorted(
+                f"{number}-{before}" for number in range(4) for before in (0, (256 << 10) - 3)
+            )
+        assert words(["Ann", "Zoë Botha"]) == ["Zoë Botha".encode()]
+        assert residue.holding([]) == []
+
+
+async def test_search_leaves_other_programs_in_no_doubt_that_the_store_is_in_use(tmp_path: Path) -> None:
+    """Without its locks the next program that looks in would begin the index anew, below the feet of this one."""
+    path = tmp_path / "gateway.db"
+    with closing(Residue(tmp_path, path)) as residue:
+        async with Database(path):
+            before = locks(path), locks(tmp_path / "gateway.db-shm")
+            assert all(before), "control: SQLite has them"
+            assert path in residue.holding([b"SQLite format 3"])
+            assert (locks(path), locks(tmp_path / "gateway.db-shm")) == before
+
+
+def locks(path: Path) -> list[str]:
+    """What locks there are on a file (proc_locks(5))."""
+    inode = f":{path.stat().st_ino} "
+    return [line.partition(": ")[2] for line in Path("/proc/locks").read_text().splitlines() if inode in line]
