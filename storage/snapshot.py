@@ -6,7 +6,7 @@ The name carries a digest of the file, so one flipped bit in it is noticed befor
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,6 +25,7 @@ PAGES: Final = 64
 PAUSE_S: Final = 0.002
 """A copy is made in steps of 256 KB with pauses, so that the card has time for the gate's intents."""
 
+_DIGITS: Final = 8
 _DIGEST_BYTES: Final = 16
 T = TypeVar("T")
 
@@ -34,6 +35,8 @@ class Snapshots:
 
     def __init__(self, folder: Path, store: Path, key: bytes | None = None) -> None:
         self._folder = folder
+        self._fresh = folder / "new"
+        """The copy that is being made; what a power cut has left of it says as much as any."""
         self._store = store
         self._key = key
         self._turn = asyncio.Lock()
@@ -41,7 +44,7 @@ class Snapshots:
 
     def paths(self) -> list[Path]:
         """The files, newest first, whatever has become of them since."""
-        return sorted(self._folder.glob("*-*.db"), reverse=True)
+        return sorted(self._folder.glob(f"{'[0-9]' * _DIGITS}-*.db"), reverse=True)
 
     def good(self) -> Iterator[Path]:
         """The files, newest first, that are to the bit what was written."""
@@ -75,21 +78,23 @@ class Snapshots:
         """
         async with self._turn:
             path = await asyncio.to_thread(self._take)
-            self._keep(KEPT)
+            await self._keep(KEPT)
         log.info("snapshot.taken", path=str(path), bytes=path.stat().st_size)
         return path
 
     async def drop(self) -> None:
-        """Keep none, for what is about to be forgotten."""
+        """Keep none, for what is about to be forgotten; one that is being made is waited for. Raises OSError."""
         async with self._turn:
-            self._keep(0)
+            await self._keep(0)
+            if self._fresh.exists():
+                await self._remove(self._fresh)
 
     async def age(self, before: float) -> None:
         """Keep none but the newest of before that moment (epoch seconds); raises OSError."""
         async with self._turn:
             for path in self.paths()[1:]:
                 if path.stat().st_mtime < before:
-                    self._remove(path)
+                    await self._remove(path)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -98,7 +103,7 @@ class Snapshots:
         self._open.clear()
 
     def _take(self) -> Path:
-        fresh = self._folder / "new"
+        fresh = self._fresh
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             fresh.unlink(missing_ok=True)
@@ -106,29 +111,32 @@ class Snapshots:
             with closing(Reader(self._store, key=self._key)) as reader:
                 reader.copy_to(fresh, PAGES, PAUSE_S)
             durable.sync(fresh)
-            name = f"{self._next_number():08}-{_digest(fresh)}.db"
+            name = f"{self._next_number():0{_DIGITS}}-{_digest(fresh)}.db"
             if (reason := defect(fresh, access=Access.FROZEN, closely=True, key=self._key)) is not None:
-                fresh.unlink()
                 raise Damaged(f"{self._store}: its copy is not sound: {reason}")
             path = fresh.replace(self._folder / name)
             durable.sync(self._folder)
         except OSError as error:
             raise StorageFault(f"{self._folder}: {error}") from error
+        finally:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)  # half a copy takes the room that the store itself may need
         return path
 
     def _next_number(self) -> int:
         newest = next(iter(self.paths()), None)
         return 1 if newest is None else int(newest.stem.partition("-")[0]) + 1
 
-    def _keep(self, most: int) -> None:
+    async def _keep(self, most: int) -> None:
         for path in self.paths()[most:]:
-            self._remove(path)
+            await self._remove(path)
 
-    def _remove(self, path: Path) -> None:
-        if (reader := self._open.pop(path, None)) is not None:
-            reader.close()
-        path.unlink(missing_ok=True)
-        durable.sync(self._folder)
+    async def _remove(self, path: Path) -> None:
+        try:
+            await asyncio.to_thread(durable.take_away, path)
+        finally:  # and only then, or somebody might open it again meanwhile
+            if (reader := self._open.pop(path, None)) is not None:
+                reader.close()
 
 
 def _digest(path: Path) -> str:

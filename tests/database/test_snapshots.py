@@ -1,6 +1,7 @@
 """Copies of the store: whole, verified, two of them, for nobody else to read, and gone when they have to be."""
 
 import asyncio
+import resource
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -11,7 +12,7 @@ import pytest
 from agent.rollcall import Rollcall
 from storage import forgotten
 from storage.checkup import defect, vanished
-from storage.database import Damaged, Reader
+from storage.database import Damaged, Reader, StorageFault
 from storage.engine import Access
 from storage.snapshot import Snapshots
 from storage.store import device_states
@@ -81,6 +82,18 @@ async def test_damaged_store_is_not_copied(store: Store, snapshots: Snapshots) -
     assert [each.name for each in good.parent.iterdir()] == [good.name]
 
 
+async def test_copy_that_does_not_fit_on_the_card_leaves_it_as_it_was(store: Store, snapshots: Snapshots) -> None:
+    await store.database.checkpoint(over=0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (store.path.stat().st_size // 2, before[1]))
+    try:
+        with pytest.raises(StorageFault):
+            await snapshots.take()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(store.path.with_name("snapshots").iterdir()) == []
+
+
 async def test_rotten_copy_is_passed_over(store: Store, snapshots: Snapshots) -> None:
     older = await snapshots.take()
     newer = await snapshots.take()
@@ -93,12 +106,28 @@ async def test_rotten_copy_is_passed_over(store: Store, snapshots: Snapshots) ->
 async def test_none_is_left_where_somebody_is_to_be_forgotten(store: Store, snapshots: Snapshots) -> None:
     await snapshots.take()
     await snapshots.take()
+    folder = store.path.with_name("snapshots")
+    (folder / "new").write_bytes(b"what a power cut has left of a copy")
     await snapshots.drop()
-    assert snapshots.paths() == []
+    assert list(folder.iterdir()) == []
     assert snapshots.recall(device_states) is None
     [path] = [await snapshots.take()]
     assert snapshots.recall(device_states) == device_states(store.reader)
     assert list(path.parent.iterdir()) == [path]
+
+
+async def test_copy_that_is_under_way_goes_as_well_and_whatever_else_is_there_is_nobodys(
+    store: Store, snapshots: Snapshots
+) -> None:
+    """It may have begun before somebody was forgotten."""
+    folder = store.path.with_name("snapshots")
+    folder.mkdir()
+    (folder / "gateway-2026.db").touch()
+    taking = asyncio.create_task(snapshots.take())
+    while not (folder / "new").exists():  # noqa: ASYNC110 -- a file tells nobody that it is there
+        await asyncio.sleep(0)
+    await snapshots.drop()
+    assert (taking.done(), [each.name for each in folder.iterdir()]) == (True, ["gateway-2026.db"])
 
 
 async def test_row_that_is_gone_was_lost_unless_somebody_was_taken_away_for_good_since_the_copy(
