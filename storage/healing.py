@@ -93,6 +93,11 @@ class Healer:
         `unclean`: it was not closed when it was used last. Raises StorageFault and OSError where the disk does not let
         us, and SchemaFault.
         """
+        if self._key is not None and self._is_plain():
+            plainly = Healer(self._store, self._snapshots.plain(), self._wreckage, self._note, self._key_file)
+            restored = await plainly.heal(now, unclean=unclean, closely=closely)
+            self._encrypt(self._key)
+            return restored
         self._fit_the_key()
         lost = unclean and self._has_lost_commits()  # before anybody opens it
         reason = self._reason(closely)
@@ -148,13 +153,17 @@ class Healer:
                 return None
         return None
 
+    def _is_plain(self) -> bool:
+        """Whether the store is from before there was a key; where it cannot tell any more, its copies do."""
+        if self._store.is_file() and self._opens(self._store):
+            return False
+        return any(path.is_file() and engine.is_plain(path) for path in (self._store, *self._snapshots.paths()))
+
     def _fit_the_key(self) -> None:
-        """Encrypt a store that was plain until now; raises EncryptionFault where the key is not that of the store.
+        """Raises EncryptionFault where the key is not that of the store.
 
         A copy that is what was written, and that the key does not open, tells a wrong key from a damaged store.
         """
-        if self._key is not None and self._store.is_file() and engine.is_plain(self._store):
-            self._encrypt(self._key)
         for snapshot in self._snapshots.paths():
             if self._opens(snapshot):
                 return
@@ -162,28 +171,34 @@ class Healer:
                 cure = "name its key in [store] key_file" if self._key is None else "give it the key it was made with"
                 raise EncryptionFault(f"{self._store} is encrypted with another key, or with one: {cure}")
 
-    def _opens(self, snapshot: Path) -> bool:
+    def _opens(self, path: Path) -> bool:
         try:
-            with closing(Reader(snapshot, access=Access.FROZEN, key=self._key)) as reader:
+            with closing(Reader(path, access=Access.FROZEN, key=self._key)) as reader:
                 return bool(reader.fetch("SELECT 1 FROM sqlite_schema LIMIT 1"))
         except Damaged:
             return False
 
     def _encrypt(self, key: bytes) -> None:
-        """Once: what was written before stays on the card until it has been overwritten."""
+        """Once, and anew where a power cut came between: the plain store is the last of what is plain to go.
+
+        What was written before stays on the card until it has been overwritten. Raises StorageFault, OSError.
+        """
         folder = self._fresh.parent
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         with faults_of(self._store):
             engine.encrypt(self._store, self._fresh, key)
         durable.sync(self._fresh)
+        if (reason := defect(self._fresh, access=Access.FROZEN, closely=True, key=key)) is not None:
+            raise Damaged(f"{self._fresh}: {reason}")
+        for path in (*self._snapshots.paths(), *self._store.parent.glob(f"{self._store.stem}.v*.db")):
+            path.unlink()
+        self._wreckage.drop()
         for suffix in ("-wal", "-shm"):
             self._store.with_name(self._store.name + suffix).unlink(missing_ok=True)
         self._fresh.replace(self._store)
         durable.sync(self._store.parent)
-        for path in (*self._snapshots.paths(), *self._store.parent.glob(f"{self._store.stem}.v*.db")):
-            path.unlink()
-        self._wreckage.drop()
+        shutil.rmtree(folder)
         log.warning("store.encrypted", path=str(self._store))
 
     def _has_lost_commits(self) -> bool:

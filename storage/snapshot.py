@@ -42,6 +42,10 @@ class Snapshots:
         self._turn = asyncio.Lock()
         self._open: dict[Path, Reader] = {}
 
+    def plain(self) -> "Snapshots":
+        """The same files, as those of a store without a key."""
+        return Snapshots(self._folder, self._store)
+
     def paths(self) -> list[Path]:
         """The files, newest first, whatever has become of them since."""
         return sorted(self._folder.glob(f"{'[0-9]' * _DIGITS}-*.db"), reverse=True)

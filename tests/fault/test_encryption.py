@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,22 @@ from agent import exits
 from agent.config import load
 from agent.config_findings import ConfigError
 from storage import engine
+from storage.database import Reader
+from storage.healing import Healer, Source
 from storage.secret import Secret
+from storage.snapshot import Snapshots
+from storage.store import device_states
+from storage.wreckage import Wreckage
 from tests.counterparts.agent import COMMAND, ROOT, Agent, Settings
 from tests.counterparts.cloud import mobile, part, people
 from tests.counterparts.mosquitto import Mosquitto
 from tests.counterparts.premises import Premises, premises
 from tests.counterparts.waiting import until
+from tests.oracle.histories import GATE, NOON
+from tests.oracle.model import DeviceRule
+from tests.oracle.parts import crowd
+from tests.oracle.parts import part as batch
+from tests.oracle.store import Store
 
 pytest.importorskip("sqlcipher3")
 
@@ -100,6 +112,85 @@ async def test_plain_store_is_encrypted_once_a_key_is_given(mosquitto: Mosquitto
             assert await place.agent.ends() == exits.IO
             assert "is encrypted with another key, or with one" in place.agent.logged("store.unusable")[0]["error"]
             assert place.agent.store.read_bytes() == before
+
+
+KEY = bytes(range(32))
+
+
+@pytest.fixture
+async def plain(tmp_path: Path) -> Path:
+    """A store that nobody has encrypted yet, with a copy."""
+    path = tmp_path / "gateway.db"
+    async with Store(path, {GATE: DeviceRule("fluss+", 400)}) as store:
+        await store.receive([batch("b1", 1, *crowd(200))], NOON)
+        with closing(Snapshots(tmp_path / "snapshots", path)) as snapshots:
+            await snapshots.take()
+    return path
+
+
+def healer(path: Path) -> Healer:
+    home = path.parent
+    return Healer(
+        path,
+        Snapshots(home / "snapshots", path, KEY),
+        Wreckage(home / "damaged"),
+        home / "restored.json",
+        key=KEY,
+    )
+
+
+def named(folder: Path) -> list[str]:
+    """The files in which somebody of the crowd can be read."""
+    return [path.name for path in folder.rglob("*") if path.is_file() and b"Person 7" in path.read_bytes()]
+
+
+def listed(path: Path) -> int:
+    with closing(Reader(path, key=KEY)) as reader:
+        return device_states(reader)[GATE].pending
+
+
+class PowerCut(Exception):
+    """Nothing of the program is left."""
+
+
+async def test_power_cut_while_the_store_is_encrypted_is_made_good_by_the_next_start(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The power goes before each change of a name: a plain copy beside an encrypted store is no other key."""
+    cuts = left = 0
+
+    def cut_before(call: Callable[..., object]) -> Callable[..., object]:
+        def called(*names: Path, **how: bool) -> object:
+            nonlocal left
+            if left == 0:
+                raise PowerCut
+            left -= 1
+            return call(*names, **how)
+
+        return called
+
+    for step in ("unlink", "replace"):
+        monkeypatch.setattr(Path, step, cut_before(getattr(Path, step)))
+    while True:
+        left = cuts
+        try:
+            assert await healer(plain).heal(NOON, unclean=cuts > 0) is None
+            break
+        except PowerCut:
+            cuts += 1
+    assert cuts >= 3
+    assert (listed(plain), named(plain.parent)) == (200, [])
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"junk" * 4096)], ids=["gone", "junk"])
+async def test_plain_store_that_is_damaged_is_healed_before_it_is_encrypted(
+    plain: Path, spoil: Callable[[Path], object]
+) -> None:
+    spoil(plain)
+    restored = await healer(plain).heal(NOON, unclean=True)
+    assert restored is not None
+    assert restored.source is Source.SNAPSHOT
+    assert (listed(plain), named(plain.parent)) == (200, [])
 
 
 @pytest.mark.parametrize(
