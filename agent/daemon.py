@@ -151,7 +151,7 @@ async def serve(
     await keep.heal(surroundings.wall())
     alarm = Alarm(keep.marker, stop, just_healed=keep.just_healed)
     async with AsyncExitStack() as stack:
-        residue = stack.enter_context(closing(Residue(config.state_dir, keep.store)))
+        residue = stack.enter_context(closing(Residue(config.state_dir, keep.store, encrypted=keep.key is not None)))
         database = await stack.enter_async_context(
             surroundings.database(keep.store, key_file=keep.key_file, on_damage=alarm.ring, key=keep.key)
         )

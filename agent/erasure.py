@@ -117,16 +117,19 @@ class Erasure:
             await self._vault.commit(_swept)
         for person in people:
             person.receipt.counts = person.gone.counts
-        log.info(
-            "people.erased", people=len(people), files=sorted({file for each in people for file in each.receipt.left})
-        )
+        log.info("people.erased", people=len(people), residue=sum(len(each.receipt.left) for each in people))
 
     async def _quiet(self) -> None:
-        """Wait until what was decided before is recorded, but not for ever."""
+        """Wait until what was decided before has ended, but not for ever; and then, until it is recorded."""
         for _ in range(round(QUIET_S / _LOOK_S)):
-            if self._recorder.idle and not self._gate.moving:
-                return
+            if not self._gate.moving:
+                break
             await asyncio.sleep(_LOOK_S)
+        while not self._recorder.idle:
+            recorded = self._recorder.do(_nothing)
+            await asyncio.wait([recorded])
+            if not recorded.cancelled():
+                break
 
     async def _sweep(self, people: Sequence[_Person]) -> None:
         """Go through the files. Raises OSError, StorageFault."""
@@ -134,11 +137,16 @@ class Erasure:
         await self._papers.forget(recorded, [person.mobile for person in people])
         await self._vault.leave_no_trace(rewritten=False)
         wanted = [trace for person in people for trace in (*traces(person.mobile), *words(person.gone.words))]
-        if not people or self._residue.own.intersection(await asyncio.to_thread(self._residue.holding, wanted)):
+        if not people or await asyncio.to_thread(self._residue.in_store, wanted):
             await self._vault.leave_no_trace(rewritten=True)
+            await self._papers.drop_copies()  # of before
         for person in people:
-            found = await asyncio.to_thread(self._residue.holding, traces(person.mobile))
-            person.receipt.left = tuple(path.name for path in found if path not in self._residue.own)
+            found = await asyncio.to_thread(self._residue.beside, traces(person.mobile))
+            person.receipt.left = tuple(path.name for path in found)
+
+
+async def _nothing(_: Transaction) -> None:
+    """What is stored after all that came before."""
 
 
 async def _swept(transaction: Transaction) -> None:

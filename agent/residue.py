@@ -26,23 +26,27 @@ def words(texts: Collection[str]) -> list[bytes]:
 
 
 class Residue:
-    """A state directory with a store that is in use.
+    """A state directory with a store that is in use; of one that is encrypted, nobody can tell what is in it.
 
     Whoever closes a file gives up every lock that his process has on it (fcntl(2)): those of SQLite as well, which
     tell other programs that the store is in use. So the store stays open here, and its index is left alone.
     """
 
-    def __init__(self, folder: Path, store: Path) -> None:
-        self.own: Final = frozenset((store, store.with_name(store.name + _LOG)))
-        """The store's own files: what is said of somebody after they were forgotten is in them again."""
+    def __init__(self, folder: Path, store: Path, *, encrypted: bool = False) -> None:
         self._folder = folder
         self._store = store
+        self._log, self._index = (store.with_name(store.name + suffix) for suffix in (_LOG, _INDEX))
+        self._encrypted = encrypted
         self._open: BinaryIO | None = None
 
-    def holding(self, wanted: Collection[bytes]) -> list[Path]:
-        """The files in which any of these is found; those that go meanwhile hold nothing. Raises OSError."""
-        index = self._store.with_name(self._store.name + _INDEX)
-        files = (path for path in sorted(self._folder.rglob("*")) if path != index and path.is_file())
+    def in_store(self, wanted: Collection[bytes]) -> bool:
+        """Whether the store may have any of these. Raises OSError."""
+        return self._encrypted or any(self._holds(path, wanted) for path in (self._store, self._log))
+
+    def beside(self, wanted: Collection[bytes]) -> list[Path]:
+        """The other files that have any of these; those that go meanwhile have nothing. Raises OSError."""
+        own = {self._store, self._log, self._index}
+        files = (path for path in sorted(self._folder.rglob("*")) if path not in own and path.is_file())
         return [path for path in files if self._holds(path, wanted)]
 
     def close(self) -> None:

@@ -5,18 +5,25 @@ import json
 import os
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent import erasure as erasure_module
 from agent import intents as intents_module
 from agent.drivers.driver import Actuated
+from agent.erasure import Erasure
 from agent.intents import Intent, Intents
+from agent.keep import Keep
 from agent.orders import Orders
+from agent.papers import Papers
+from agent.quarantine import Quarantine
 from agent.recorder import MOST_WAITING
 from agent.recovery import unrecorded
 from agent.request import Answer
+from agent.residue import Residue
 from protocol.commands import CommandMessage, Unusable, decode_command
 from protocol.mobile import Numbers
 from protocol.vocabulary import Action, Channel, ClockState, Denial, Direction, Reply
@@ -196,6 +203,33 @@ async def test_use_before_a_crash_counts_before_the_store_has_been_told_of_it(ho
     stored.cancel()
     await asyncio.sleep(0)
     assert await dialled(house) is Denial.CODE_SPENT, "what the store will never know, the gate goes on to know"
+
+
+async def test_what_was_decided_is_stored_before_its_person_is_forgotten_however_long_that_takes(
+    house: Gatehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure_module, "QUIET_S", 0.0)
+    sick = True
+
+    async def full(_: Transaction) -> None:
+        if sick:
+            raise StorageFault("no space left")
+
+    keep = Keep(house.home)
+    papers = Papers(house.home, house.intents, Quarantine(house.home / "quarantine"), keep)
+    with closing(Residue(house.home, house.store.path)) as residue:
+        erasure = Erasure(residue=residue, vault=house.vault, gate=house.gate, recorder=house.recorder, papers=papers)
+        first = house.recorder.do(full)
+        await until(lambda: house.vault.fault)
+        assert reason(await house.ask(DAVID, stored=False)) is None
+        finish = await erasure.begin(int(DAVID))
+        erasing = asyncio.ensure_future(finish())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(erasing), 0.1)
+        sick = False
+        await first
+        assert (await erasing).counts["events"] == 1
+        assert [(event.mobile, event.erased) for event in house.log()] == [(None, True)]
 
 
 async def test_acceptance_counts_before_it_is_stored_and_no_longer_than_that(house: Gatehouse) -> None:

@@ -83,7 +83,8 @@ async def test_of_whoever_has_left_the_list_nothing_but_a_hash_is_left_after_nin
         assert (bool(named), len(house.log()), len(house.store.users())) == (reports, log, rows), days
     await house.vault.leave_no_trace(rewritten=False)
     with closing(Residue(house.home, house.store.path)) as residue:
-        assert residue.holding(traces(int(DAVID))) == []
+        assert not residue.in_store(traces(int(DAVID)))
+        assert residue.beside(traces(int(DAVID))) == []
     await house.store.receive([part("b0", 1, person(accepted=True)), part("older", 1, person())], NOON)
     assert house.store.users() == {}
     await house.store.receive([part("b3", 3, person())], NOON)

@@ -104,12 +104,20 @@ def test_number_is_found_across_the_border_of_two_pieces(tmp_path: Path) -> None
             (tmp_path / f"{number}-{before}").write_bytes(bytes(before) + said + b"end")
     (tmp_path / "other").write_bytes(b"0824511235")
     with closing(Residue(tmp_path, tmp_path / "0-0")) as residue:
+        assert [path.name for path in residue.beside(traces(DAVID))] == sorted(
+            f"{number}-{before}" for number in range(4) for before in (0, (256 << 10) - 3) if (number, before) != (0, 0)
+        )
+        assert residue.beside([]) == []
         for _ in range(2):
-            assert [path.name for path in residue.holding(traces(DAVID))] == sorted(
-                f"{number}-{before}" for number in range(4) for before in (0, (256 << 10) - 3)
-            )
-        assert words(["Ann", "Zoë Botha"]) == ["Zoë Botha".encode()]
-        assert residue.holding([]) == []
+            assert residue.in_store(traces(DAVID))
+            assert not residue.in_store(traces(ZOE))
+    assert words(["Ann", "Zoë Botha"]) == ["Zoë Botha".encode()]
+
+
+def test_nobody_can_tell_what_an_encrypted_store_has_kept(tmp_path: Path) -> None:
+    with closing(Residue(tmp_path, tmp_path / "gateway.db", encrypted=True)) as residue:
+        assert residue.in_store(traces(DAVID))
+        assert residue.beside(traces(DAVID)) == []
 
 
 async def test_search_leaves_other_programs_in_no_doubt_that_the_store_is_in_use(tmp_path: Path) -> None:
@@ -119,7 +127,8 @@ async def test_search_leaves_other_programs_in_no_doubt_that_the_store_is_in_use
         async with Database(path):
             before = locks(path), locks(tmp_path / "gateway.db-shm")
             assert all(before), "control: SQLite has them"
-            assert path in residue.holding([b"SQLite format 3"])
+            assert residue.in_store([b"SQLite format 3"])
+            assert residue.beside([b"SQLite format 3"]) == []
             assert (locks(path), locks(tmp_path / "gateway.db-shm")) == before
 
 
