@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Final
 
 import click
+import structlog
 
 from agent.config import Config
 from storage.database import Reader, StorageFault, shipped_schema
-from storage.hashing import KEY
+from storage.hashing import KEY, KEY_BYTES
 from storage.listing import schema_version
+
+log = structlog.get_logger()
 
 STORE: Final = "gateway.db"
 NOTE: Final = "status.json"
@@ -25,10 +28,19 @@ RESTORED: Final = "restored.json"
 
 
 def key_file(state_dir: Path) -> Path:
-    """Where the key is that hashes of forgotten people are made with: a systemd credential, or beside the store."""
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    credential = Path(credentials) / KEY if credentials else None
-    return credential if credential is not None and credential.exists() else state_dir / KEY
+    """Where the key is that hashes of forgotten people are made with: a systemd credential, or beside the store.
+
+    A credential that is no key keeps nobody outside: it is told of, and the key beside the store is used.
+    """
+    if credentials := os.environ.get("CREDENTIALS_DIRECTORY"):
+        credential = Path(credentials) / KEY
+        size = credential.stat().st_size if credential.is_file() else 0
+        if size == KEY_BYTES:
+            return credential
+        if size > 1:  # one line break is what our unit gives where there is none
+            cure = f"a key has {KEY_BYTES} bytes: encrypt {state_dir / KEY} itself"
+            log.error("forget_key.unusable", path=str(credential), bytes=size, cure=cure)
+    return state_dir / KEY
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.store_path import key_file
 from protocol.vocabulary import MAX_REVISION
 from storage import forgotten
 from storage.database import Database, StorageFault
@@ -25,6 +26,21 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     async with Store(tmp_path / "gateway.db", devices) as opened:
         yield opened
         assert opened.unsound() == []
+
+
+@pytest.mark.parametrize(("held", "used"), [(b"k" * KEY_BYTES, True), (b"\n", False), (b"7f" * 32 + b"\n", False)])
+async def test_key_is_a_credential_where_there_is_one_and_the_store_opens_in_any_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: bytes, used: bool
+) -> None:
+    """Somebody gave 64 hex digits: the credential cannot be made anew, and the gate must work."""
+    credentials, state_dir = tmp_path / "credentials", tmp_path / "state"
+    for folder in (credentials, state_dir):
+        folder.mkdir()
+    (credentials / KEY).write_bytes(held)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    async with Database(state_dir / "gateway.db", key_file=key_file(state_dir)):
+        assert (credentials / KEY).read_bytes() == held
+        assert (state_dir / KEY).exists() != used
 
 
 async def bury(store: Store, before: int) -> int:
