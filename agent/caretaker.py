@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -11,9 +12,10 @@ import structlog
 from agent.alarm import Alarm
 from agent.keep import Keep
 from agent.vault import Vault
-from storage import events, outbox, replace
+from storage import codes, events, forgotten, outbox, replace
 from storage.checkup import defect
 from storage.database import Damaged, Reader, StorageFault
+from storage.snapshot import KEPT
 from storage.store import device_states
 
 log = structlog.get_logger()
@@ -84,25 +86,29 @@ class Caretaker:
         if now >= self._daily_at:
             self._daily_at = now + DAILY_S
             await self._once_a_day()
-        elif self._differs(_lists) and replace.next_silence(self._vault.reader, 0) is None:
+        elif self._differs(_lists, 1) and replace.next_silence(self._vault.reader, 0) is None:
             if now < self._taken_at + LISTS_EVERY_S and self._snapshots.paths():
                 return self._taken_at + LISTS_EVERY_S - now
             await self._copy()
         return max(0.0, self._daily_at - self._monotonic())
 
     async def _once_a_day(self) -> None:
-        """Copy the store if anything has changed, or a copy is not what it was; look through it in any case."""
+        """Copy the store if a copy says anything else, or is not what it was; look through it in any case.
+
+        So what the store has forgotten is in its older copy for two days at most.
+        """
         good = await asyncio.to_thread(lambda: list(self._snapshots.good()))
-        if good != self._snapshots.paths() or self._differs(_all_told):
+        if good != self._snapshots.paths() or self._differs(_all_told, KEPT):
             await self._copy()
         else:
             await self._look_closely()
 
-    def _differs(self, told: Callable[[Reader], object]) -> bool:
-        """Whether the store tells something else than its newest copy; not where it has never heard of a list."""
+    def _differs(self, told: Callable[[Reader], object], newest: int) -> bool:
+        """Whether the store tells something else than one of its newest copies; not where it never heard of a list."""
         if not any(state.revision for state in device_states(self._vault.reader).values()):
             return False
-        return told(self._vault.reader) != self._snapshots.recall(told)
+        copies = list(islice(self._snapshots.answers(told), newest))
+        return copies != [told(self._vault.reader)] * max(1, len(copies))
 
     async def _copy(self) -> None:
         self._taken_at = self._monotonic()
@@ -123,4 +129,5 @@ def _lists(reader: Reader) -> tuple[object, ...]:
 
 def _all_told(reader: Reader) -> tuple[object, ...]:
     """What changes with every word that is stored, and with every one that is forgotten."""
-    return device_states(reader), outbox.position(reader), events.span(reader)
+    position, log = outbox.position(reader), events.span(reader)
+    return device_states(reader), position, log, codes.extent(reader), forgotten.extent(reader)

@@ -37,15 +37,14 @@ class Keep:
         self._last = self._healer.last()
 
     async def drop_copies(self, before: int | None) -> None:
-        """Drop the copies of the store and what is left of damaged ones: all, or those of before a moment (epoch ms).
+        """Drop the copies of the store and what is left of damaged ones; or of these alone, those of before a moment.
 
-        Of the copies the newest stays in the second case: it says what the store says. Raises OSError.
+        (Epoch ms.) The copies soon say what the store says, and stay in the second case. Raises OSError.
         """
         if before is None:
             await self.snapshots.drop()
             await asyncio.to_thread(self.wreckage.drop)
         else:
-            await self.snapshots.age(before / 1000)
             await asyncio.to_thread(self.wreckage.forget, before / 1000)
 
     def restored(self, epoch: str) -> RestoredDocument | None:

@@ -39,11 +39,14 @@ class Papers:
         await asyncio.to_thread(self._quarantine.drop)
         await self.drop_copies()
 
-    async def age(self, before: int) -> None:
-        """Keep nobody's name of what happened before that moment (epoch ms). Raises OSError."""
+    async def age(self, before: int, copied_before: int) -> None:
+        """Keep nobody's name of what happened before that moment (epoch ms), and no copy of before the other one.
+
+        What a copy tells was old already when it was made. Raises OSError.
+        """
         await self._intents.forget(_older(before))
         await asyncio.to_thread(self._quarantine.drop, before)
-        await self.drop_copies(before)
+        await self.drop_copies(copied_before)
 
     async def drop_copies(self, before: int | None = None) -> None:
         """Drop the copies of the store, or those last written before that moment (epoch ms). Raises OSError."""

@@ -25,6 +25,9 @@ LEDGER_DAYS: Final = 400
 TOMBSTONE_DAYS: Final = 90
 """How long the number of somebody who was revoked is kept; then a keyed hash does as well."""
 
+COPIES_DAYS: Final = 7
+"""How long a damaged store is kept, and the copy from before a migration: for whoever wants to look, or to go back."""
+
 EVENTS: Final = 200_000
 """How many events are kept whatever their age: some 20 MB."""
 
@@ -121,6 +124,6 @@ class Upkeep:
         if gone and any(gone.values()):
             log.info("store.pruned", **gone)
         try:
-            await self._papers.age(today - self._retention.events_days * _DAY_MS)
+            await self._papers.age(today - self._retention.events_days * _DAY_MS, today - COPIES_DAYS * _DAY_MS)
         except OSError as error:
             log.warning("papers.kept", error=str(error))

@@ -41,6 +41,12 @@ def live(reader: Reader, device_id: str) -> list[OneTimeCode]:
     return found
 
 
+def extent(reader: Reader) -> tuple[int, int]:
+    """What is another whenever a code was given out or taken back, or was forgotten; raises StorageFault."""
+    ((count, moments),) = reader.fetch("SELECT count(*), coalesce(sum(made_at), 0) FROM codes")
+    return count, moments
+
+
 async def issue(
     transaction: Transaction,
     device: int,

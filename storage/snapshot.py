@@ -67,13 +67,18 @@ class Snapshots:
 
     def recall(self, ask: Callable[[Reader], T]) -> T | None:
         """What the newest snapshot says that can answer; None where none can. Rows in it are sealed like any other."""
+        return next(self.answers(ask), None)
+
+    def answers(self, ask: Callable[[Reader], T]) -> Iterator[T]:
+        """What each of the snapshots says that can answer, the newest first."""
         for path in self.paths():
             reader = self._open.setdefault(path, Reader(path, access=Access.FROZEN, key=self._key))
             try:
-                return ask(reader)
+                answer = ask(reader)
             except StorageFault as fault:
                 log.error("snapshot.damaged", path=str(path), reason=str(fault))  # noqa: TRY400 -- the card's trouble
-        return None
+            else:
+                yield answer
 
     async def take(self) -> Path:
         """Keep the store as it is now, and of the older ones the newest.
@@ -92,13 +97,6 @@ class Snapshots:
             await self._keep(0)
             if self._fresh.exists():
                 await self._remove(self._fresh)
-
-    async def age(self, before: float) -> None:
-        """Keep none but the newest of before that moment (epoch seconds); raises OSError."""
-        async with self._turn:
-            for path in self.paths()[1:]:
-                if path.stat().st_mtime < before:
-                    await self._remove(path)
 
     def close(self) -> None:
         """Let go of the files."""

@@ -102,16 +102,17 @@ async def test_tombstone_stays_while_the_clock_is_not_synchronised(
     assert house.store.users().keys() == {(GATE, DAVID)}
 
 
-async def test_copies_and_unusable_messages_go_with_the_events_of_their_time(house: Gatehouse) -> None:
+async def test_unusable_messages_go_with_the_events_of_their_time_and_copies_after_a_week(house: Gatehouse) -> None:
+    """What a copy tells of the last month was a month old when it was made."""
     keeper = upkeep(house, 30)
     copy = house.home / "gateway.v1.db"
     copy.touch()
     os.utime(copy, (NOON / 1000, NOON / 1000))
     Quarantine(house.home / "quarantine").keep(b"+27824511234", "0" * 64, NOON)
-    for days, kept in ((30, True), (31, False)):
+    for days, copied, kept in ((7, True, True), (8, False, True), (30, False, True), (31, False, False)):
         house.clock.at = NOON + days * DAY
         await keeper._prune()
-        assert copy.exists() == kept
+        assert copy.exists() == copied
         assert any((house.home / "quarantine").iterdir()) == kept
 
 

@@ -15,7 +15,9 @@ from agent.caretaker import DAILY_S, LISTS_EVERY_S, Caretaker
 from agent.clock import Clock
 from agent.keep import Keep
 from agent.vault import Vault
+from storage import forgotten
 from storage.database import Damaged
+from storage.grants import listed
 from tests.counterparts.waiting import until
 from tests.oracle.histories import GATE, NOON
 from tests.oracle.model import DeviceRule
@@ -143,7 +145,35 @@ async def test_start_that_has_just_healed_does_not_leave_at_once(
         assert asyncio.get_running_loop().time() - started >= 0.19
 
 
-async def test_copies_and_wrecks_are_forgotten_with_the_events_of_their_days(house: House, tmp_path: Path) -> None:
+async def test_whoever_is_forgotten_is_in_no_copy_two_days_later(house: House) -> None:
+    """Nothing else happens meanwhile: the store of a gate that nobody uses says the same as ever."""
+    gone = "+27820000000"
+
+    def in_copies() -> list[bool]:
+        place = house.store.devices[GATE].number
+        return list(house.keep.snapshots.answers(lambda copy: listed(copy, place, int(gone)) is not None))
+
+    await house.hear()
+    await house.copied(1)
+    house.seconds += LISTS_EVERY_S + 1
+    await house.hear(0, revocations=[{"mobile": gone}])
+    await house.copied(2)
+    house.seconds += DAILY_S + 1
+    house.caretaker.changed()
+    await house.copied(3)
+    await house.nothing_more()
+    assert in_copies() == [True, True]
+    await house.store.database.transact(lambda transaction: forgotten.bury(transaction, NOON + 1))
+    for copies in (4, 5):
+        house.seconds += DAILY_S + 1
+        house.caretaker.changed()
+        await house.copied(copies)
+    assert in_copies() == [False, False]
+    house.seconds += DAILY_S + 1
+    await house.nothing_more()
+
+
+async def test_wrecks_are_forgotten_and_copies_stay(house: House, tmp_path: Path) -> None:
     await house.hear()
     await house.copied(1)
     house.seconds += LISTS_EVERY_S + 1
@@ -157,8 +187,8 @@ async def test_copies_and_wrecks_are_forgotten_with_the_events_of_their_days(hou
     assert len(house.keep.snapshots.paths()) == 2
     await house.keep.drop_copies(before=20_000_000_000_000)
     assert list((tmp_path / "damaged").iterdir()) == []
-    [newest] = house.keep.snapshots.paths()
+    assert len(house.keep.snapshots.paths()) == 2
     await house.keep.drop_copies(before=None)
-    assert not newest.exists()
+    assert house.keep.snapshots.paths() == []
     house.caretaker.changed()
     await house.copied(1)
