@@ -44,7 +44,7 @@ _TICK_S: Final = 1.0
 _DIAL_S: Final = 15.0  # for TCP, per address of a name, and again for TLS
 _ESTABLISH_S: Final = 60.0  # for a name, TCP, TLS and CONNACK together, and again for the SUBACK
 _SOON_S: Final = 60.0  # a connection that ends within it is worth asking why
-_GOODBYE_S: Final = 1.0
+GOODBYE_S: Final = 1.0
 _CONNACK: Final = 0  # in place of a packet id: those start at 1
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -178,7 +178,7 @@ class Connection:
             self._bell.ring()
         else:
             self.cut("stopped")
-        await asyncio.wait([self.over], timeout=_GOODBYE_S)
+        await asyncio.wait([self.over], timeout=GOODBYE_S)
         self.cut("stopped")
 
     def _acknowledge(self, packet_id: int) -> None:

@@ -58,7 +58,8 @@ from storage.store import enroll
 
 log = structlog.get_logger()
 
-LEAVE_S: Final = 4.5
+LEAVE_S: Final = 8.0
+"""More than all the limits of what is left to do, one after the other, and less than systemd's `TimeoutStopSec`."""
 
 DRAIN_S: Final = 0.5
 """What was just applied gets this long to be reported before the daemon leaves."""

@@ -17,6 +17,7 @@ from agent.papers import Papers
 from agent.recorder import Recorder
 from agent.residue import Residue, traces, words
 from agent.vault import Vault
+from agent.watchdog import patience
 from storage import erasure, events
 from storage.database import StorageFault, Transaction
 from storage.erasure import Erased
@@ -25,6 +26,9 @@ log = structlog.get_logger()
 
 QUIET_S: Final = 10.0
 """How long what is under way at the gates may take: an answer of the hardware has a limit of its own."""
+
+REWRITE_S: Final = 600.0
+"""How long it may take to write the store anew: some 250 MB of writing where it is as large as it can be."""
 
 _LOOK_S: Final = 0.05
 
@@ -138,7 +142,8 @@ class Erasure:
         await self._vault.leave_no_trace(rewritten=False)
         wanted = [trace for person in people for trace in (*traces(person.mobile), *words(person.gone.words))]
         if not people or await asyncio.to_thread(self._residue.in_store, wanted):
-            await self._vault.leave_no_trace(rewritten=True)
+            with patience(REWRITE_S):
+                await self._vault.leave_no_trace(rewritten=True)
             await self._papers.drop_copies()  # of before
         for person in people:
             found = await asyncio.to_thread(self._residue.beside, traces(person.mobile))

@@ -5,7 +5,8 @@ The broker has no say in it, or the gate would restart all through an outage.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from agent.supervisor import notify
@@ -21,6 +22,20 @@ def period_s(environment: Mapping[str, str] = os.environ) -> float | None:
     if not microseconds.isdecimal() or int(microseconds) == 0 or meant != str(os.getpid()):
         return None
     return int(microseconds) / 1e6
+
+
+@contextmanager
+def patience(most_s: float, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """Have systemd wait longer for a word meanwhile, `sd_notify(3)`: the writer is at work, and cannot answer."""
+    period = period_s(environment)
+    if period is None:
+        yield
+        return
+    notify(f"WATCHDOG_USEC={round(most_s * 1e6)}")
+    try:
+        yield
+    finally:
+        notify(f"WATCHDOG_USEC={round(period * 1e6)}")
 
 
 class Watchdog:

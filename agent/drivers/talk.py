@@ -42,7 +42,7 @@ _DEVICE_ID: Final = re.compile(r"[0-9]{6}|[0-9]{16}")
 _GARBLED_NEWS_S: Final = 60.0
 _CHUNK: Final = 16 * 1_024
 _UNSENT: Final = 64 * 1_024
-_CLOSE_S: Final = 1.0
+CLOSE_S: Final = 1.0
 _RATE: Final = 2_000.0
 """Lines (or chunks of a line) a second that are listened to, after as many at once. Hardware says a few a minute; one
 that has gone mad waits in its own line and takes no time from the others."""
@@ -148,7 +148,7 @@ class Talk:
                 answer.set_result(Actuated(None, "the line broke before the hardware answered"))
         self._writer.transport.abort()
         with suppress(OSError):
-            async with asyncio.timeout(_CLOSE_S):
+            async with asyncio.timeout(CLOSE_S):
                 await self._writer.wait_closed()
 
     async def _listen(self) -> None:

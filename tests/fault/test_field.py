@@ -11,6 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from agent import connection, daemon, floor, presence, threshold
+from agent.drivers import talk
+from storage import database
 from tests.conftest import gone_if_missing
 from tests.counterparts.agent import Agent, strace
 from tests.counterparts.cloud import GATE, PANEL, Cloud, mobile, part, people
@@ -123,6 +126,16 @@ def test_unit_says_nothing_that_systemd_does_not_understand(tmp_path: Path) -> N
     verify = ["systemd-analyze", "verify", "--man=no", str(unit)]
     said = subprocess.run(verify, capture_output=True, text=True, timeout=30, check=False)
     assert (said.returncode, said.stderr) == (0, "")
+
+
+def test_daemon_has_the_time_to_leave_in_good_order_and_leaves_before_it_is_killed() -> None:
+    """With hardware, broker, network and card that all hang."""
+    found = re.search(r"TimeoutStopSec=(\d+)s", UNIT.read_text())
+    assert found
+    hardware = threshold.CLOSE_S + talk.CLOSE_S
+    told = 2 * daemon.DRAIN_S + presence.FAREWELL_S + connection.GOODBYE_S
+    card = floor.LEAVE_S + database.CLOSE_S
+    assert hardware + told + card < daemon.LEAVE_S < int(found[1]) - 1
 
 
 def test_unit_has_no_shell_and_no_bus() -> None:

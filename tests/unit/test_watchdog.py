@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.watchdog import Watchdog, period_s
+from agent.watchdog import Watchdog, patience, period_s
 
 OURS = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
 
@@ -60,6 +60,14 @@ async def test_no_word_while_the_writer_does_not_answer(systemd: socket.socket) 
     answers.set()
     assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(systemd, 100), 10) == b"WATCHDOG=1"
     task.cancel()
+
+
+async def test_systemd_waits_longer_while_the_store_is_written_anew(systemd: socket.socket) -> None:
+    with patience(600, OURS):
+        assert systemd.recv(100) == b"WATCHDOG_USEC=600000000"
+    assert systemd.recv(100) == b"WATCHDOG_USEC=30000000"
+    with patience(600, {}), pytest.raises(BlockingIOError):
+        systemd.recv(100)
 
 
 async def test_gate_that_cannot_decide_ends_the_daemon() -> None:
