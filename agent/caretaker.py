@@ -31,7 +31,8 @@ AFTER_FAILURE_S: Final = 600.0
 class Caretaker:
     """Copies the store when its lists have changed, and once a day when anything has; looks through both daily.
 
-    A store that was not closed when it was used last is looked through closely at once.
+    A store that was not closed when it was used last is looked through closely at once. `told` is called when copies
+    can be made no more, or again.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Caretaker:
         keep: Keep,
         vault: Vault,
         alarm: Alarm,
+        told: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = keep.store
@@ -48,6 +50,9 @@ class Caretaker:
         self._unclean = keep.unclean
         self._vault = vault
         self._alarm = alarm
+        self._told = told
+        self.fault: str | None = None
+        """Why the store cannot be copied at present; None while it can."""
         self._monotonic = monotonic
         self._changed = asyncio.Event()
         self._taken_at = -math.inf
@@ -73,13 +78,22 @@ class Caretaker:
     async def _try(self, work: Callable[[], Awaitable[float]]) -> float:
         """Do some work; seconds until there is something to do even if nothing changes."""
         try:
-            return await work()
+            wait_s = await work()
         except Damaged as damage:
             self._alarm.ring(damage)
         except (StorageFault, OSError) as fault:
             log.warning("snapshot.failed", error=str(fault))
+            self._tell(str(fault))
+        else:
+            self._tell(None)
+            return wait_s
         await asyncio.sleep(AFTER_FAILURE_S)
         return 0.0
+
+    def _tell(self, fault: str | None) -> None:
+        if fault != self.fault:
+            self.fault = fault
+            self._told()
 
     async def _look_after(self) -> float:
         now = self._monotonic()

@@ -242,6 +242,7 @@ async def _put_together(
         topic=topics.state,
         note=config.state_dir / NOTE,
         restored=keep.restored,
+        uncopied=lambda: caretaker.fault,
     )
     link = Link(
         address,
@@ -288,7 +289,7 @@ async def _put_together(
         floods=Floods(surroundings.monotonic),
     )
     upkeep = Upkeep(config, vault, intake, papers)
-    caretaker = Caretaker(keep=keep, vault=vault, alarm=alarm, monotonic=surroundings.monotonic)
+    caretaker = Caretaker(keep=keep, vault=vault, alarm=alarm, told=presence.changed, monotonic=surroundings.monotonic)
     for listener in (reporter.wake, presence.changed, upkeep.changed, caretaker.changed):
         vault.on_change(listener)
     presence.document()

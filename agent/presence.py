@@ -69,6 +69,7 @@ class Presence:
         topic: str,
         note: Path,
         restored: Callable[[str], RestoredDocument | None] = lambda _: None,
+        uncopied: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._gateway_id = gateway_id
         self._session = session
@@ -85,6 +86,7 @@ class Presence:
         self._topic = topic
         self._note = note
         self._restored = restored
+        self._uncopied = uncopied
         self._changed = asyncio.Event()
         self._noteworthy = asyncio.Event()
         self._last: StateDocument | None = None
@@ -137,6 +139,7 @@ class Presence:
             update={
                 "online": online,
                 "storage": self._storage(),
+                "copies": self._copies(),
                 "clock": clock,
                 "certificates": Certificates(**asdict(self._certificates())),
                 "devices": devices,
@@ -202,6 +205,7 @@ class Presence:
             "clock": self._vault.clock.state(),
             "certificates": asdict(self._certificates()),
             "storage": self._vault.fault or "ok",
+            "copies": self._uncopied() or "ok",
             "outbox": self._unsent(),
             "hardware": {device_id: self._hardware(device_id) for device_id in self._drivers},
             "startedAt": self._started_at,
@@ -222,6 +226,9 @@ class Presence:
     def _storage(self) -> Literal["ok", "degraded"]:
         return "ok" if self._vault.fault is None else "degraded"
 
+    def _copies(self) -> Literal["ok", "failing"]:
+        return "ok" if self._uncopied() is None else "failing"
+
     def _written(self, online: bool) -> StateDocument:
         where = position(self._vault.reader)
         kept = events.span(self._vault.reader)
@@ -241,6 +248,7 @@ class Presence:
             version=self._version,
             clock=self._vault.clock.state(),
             storage=self._storage(),
+            copies=self._copies(),
             limits=PartLimits(max_part_bytes=self._limits.part_bytes, max_part_items=self._limits.part_items),
             outbox=self._unsent(),
             devices=[self._device(device, lists.get(device.id, _NO_LIST)) for device in self._devices],

@@ -87,6 +87,8 @@ class StateDocument(_Wire):
     clock: ClockState
     certificates: Certificates = Certificates()
     storage: Literal["ok", "degraded"]
+    copies: Literal["ok", "failing"] = "ok"
+    """Whether copies of the store can be made, which take its place should it be damaged."""
     limits: PartLimits
     outbox: int
     devices: list[DeviceDocument]

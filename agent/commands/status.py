@@ -83,6 +83,7 @@ def _facts(config: Config, reader: Reader, note: Mapping[str, Any] | None) -> di
         "certificates": ends_in(config, note),
         "clock": note.get("clock"),
         "storage": note.get("storage"),
+        "copies": note.get("copies"),
         "sqlite": engine.version(encrypted=config.store.key is not None),
         "restored": None if restored is None else restored.model_dump(by_alias=True),
         "signed": bool(config.trust.keys),
@@ -170,6 +171,8 @@ def _storage_fact(facts: dict[str, Any], now: int) -> Fact:
     if (restored := facts["restored"]) is not None:
         since = f"; restored {lasting((now - restored['at']) / 1000)} ago from {_ORIGINS[restored['from']]}"
         since += f", because {restored['reason']}"
+    if facts["copies"] not in {"ok", None}:
+        since += f"; it cannot be copied: {facts['copies']}"
     ill = facts["storage"] not in {"ok", None}
     return Fact("storage", f"{facts['storage'] or 'not known yet'}{since}", "red" if ill else "yellow" if since else "")
 

@@ -33,7 +33,19 @@ MINUTE = 60_000
 EVIL = "\x1b[31mhung up\x1b]0;pwned\x07\u202e\nagain"
 FIELDS = [
     *("gatewayId", "running", "startedAt", "version", "connected", "since", "broker", "lastError", "duplicateIdentity"),
-    *("certificates", "clock", "storage", "sqlite", "restored", "signed", "keys", "epoch", "outbox", "reports"),
+    *(
+        "certificates",
+        "clock",
+        "storage",
+        "copies",
+        "sqlite",
+        "restored",
+        "signed",
+        "keys",
+        "epoch",
+        "outbox",
+        "reports",
+    ),
     *("events", "eventsWaiting", "eventsLost", "held", "devices"),
 ]
 
@@ -197,6 +209,8 @@ async def test_status_says_why_there_is_no_link(mosquitto: Mosquitto, tmp_path: 
         ({"startedAt": -MINUTE, "version": "0.9"}, "gateway", "gw-1, running for 0 s, version 0.9"),
         ({}, "gateway", "gw-1, running"),
         ({"storage": "gateway.db: disk is full"}, "storage", "gateway.db: disk is full"),
+        ({"storage": "ok", "copies": "no room"}, "storage", "ok; it cannot be copied: no room"),
+        ({"storage": "ok", "copies": "ok"}, "storage", "ok"),
         ({}, "storage", "not known yet"),
         ({"clock": "holdover"}, "clock", "holdover: right when a time server confirmed it last, within a week"),
         ({"clock": "unknown"}, "clock", "unknown: no time server has confirmed it since the gateway started"),

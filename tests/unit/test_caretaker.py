@@ -33,7 +33,14 @@ class House:
         self.stop = asyncio.Event()
         self.alarm = Alarm(self.keep.marker, self.stop, just_healed=healed)
         vault = Vault(store.database, store.reader, store.devices, Clock(trusted=True), Random(1))
-        self.caretaker = Caretaker(keep=self.keep, vault=vault, alarm=self.alarm, monotonic=lambda: self.seconds)
+        self.told: list[str | None] = []
+        self.caretaker = Caretaker(
+            keep=self.keep,
+            vault=vault,
+            alarm=self.alarm,
+            told=lambda: self.told.append(self.caretaker.fault),
+            monotonic=lambda: self.seconds,
+        )
         self._revision = 0
 
     async def hear(self, people: int = 3, **fields: object) -> None:
@@ -129,6 +136,22 @@ async def test_damage_found_while_copying_rings_the_alarm_and_leaves_a_mark(hous
         await house.stop.wait()
     assert house.copies() == 1
     assert house.keep.marker.tells_of_damage
+
+
+async def test_it_is_told_that_no_copy_can_be_made_and_that_one_can_again(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caretaker, "AFTER_FAILURE_S", 0.01)
+    in_the_way = tmp_path / "snapshots"
+    in_the_way.touch()
+    await house.hear()
+    await until(lambda: house.told, what="that no copy can be made")
+    await asyncio.sleep(0.05)
+    in_the_way.unlink()
+    await house.copied(1)
+    await until(lambda: house.told[1:], what="that one can be made again")
+    first, second = house.told
+    assert (str(in_the_way) in str(first), second) == (True, None)
 
 
 async def test_start_that_has_just_healed_does_not_leave_at_once(

@@ -89,6 +89,7 @@ class Gate:
         self.vault = Vault(store.database, store.reader, store.devices, clock, Random(1))
         self.motor, self.lost = Motor(connected=False), 0
         self.certificates = Ends()
+        self.uncopied: str | None = None
         devices = load(home / "agent.toml").devices
         self.presence = Presence(
             gateway_id="gw-1",
@@ -105,6 +106,7 @@ class Gate:
             certificates=lambda: self.certificates,
             topic=TOPIC,
             note=self.note,
+            uncopied=lambda: self.uncopied,
         )
 
     def noted(self) -> dict[str, Any]:
@@ -262,6 +264,13 @@ async def test_lost_events_are_counted(gate: Gate) -> None:
     assert gate.presence.document().events_lost == 5
 
 
+async def test_store_that_cannot_be_copied_is_told_to_the_cloud_and_here_with_the_reason(gate: Gate) -> None:
+    assert gate.presence.document().copies == "ok"
+    gate.uncopied = "snapshots: no room"
+    gate.presence.write_note(gate.link)
+    assert (gate.presence.document().copies, gate.noted()["copies"]) == ("failing", "snapshots: no room")
+
+
 async def test_farewell_waits_for_no_broker(gate: Gate) -> None:
     await gate.presence.farewell(gate.link)
     assert [document["online"] for document in gate.published()] == [False]
@@ -277,6 +286,7 @@ async def test_note_is_written_when_it_has_changed_and_the_card_left_alone_other
         "since": NOW,
         "lastError": None,
         "attempts": 0,
+        "copies": "ok",
         "duplicateIdentity": False,
         "clock": "synced",
         "certificates": {"client": None, "authority": None, "broker": None},
