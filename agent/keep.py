@@ -1,14 +1,20 @@
 """The store with all that is kept beside it: its copies, what is left of damaged ones, and the mark that it is open."""
 
 import asyncio
+import shutil
 from pathlib import Path
+from typing import Final
 
 from agent.marker import Marker
 from agent.store_path import DAMAGED, OPEN, RESTORED, SNAPSHOTS, STORE
 from protocol.state import RestoredDocument
+from storage.database import StorageFault
 from storage.healing import Healer
 from storage.snapshot import Snapshots
 from storage.wreckage import Wreckage
+
+ROOM_BYTES: Final = 256 << 10
+"""What a store cannot even be opened without: its index has 32 KB, and what is written first a few pages."""
 
 
 class Keep:
@@ -32,7 +38,12 @@ class Keep:
     async def heal(self, now: int) -> None:
         """See to it that there is a sound store (`now` is epoch ms); raises StorageFault, SchemaFault, OSError."""
         alarmed = self.marker.tells_of_damage
-        restored = await self._healer.heal(now, unclean=self.unclean, closely=alarmed)
+        try:
+            restored = await self._healer.heal(now, unclean=self.unclean, closely=alarmed)
+        except StorageFault:
+            if shutil.disk_usage(self.store.parent).free > ROOM_BYTES or not await self.snapshots.make_room():
+                raise
+            restored = await self._healer.heal(now, unclean=self.unclean, closely=alarmed)
         self.just_healed = alarmed or restored is not None
         self._last = self._healer.last()
 

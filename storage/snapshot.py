@@ -91,6 +91,16 @@ class Snapshots:
         log.info("snapshot.taken", path=str(path), bytes=path.stat().st_size)
         return path
 
+    async def make_room(self) -> bool:
+        """Keep the newest alone, where it is good: the store needs the room more. Whether there was another."""
+        async with self._turn:
+            newest, *others = self.paths() or [self._fresh]
+            if not others or not await asyncio.to_thread(self.is_good, newest):
+                return False
+            await self._keep(1)
+        log.error("snapshot.given_up", copies=len(others), reason="the card is full")
+        return True
+
     async def drop(self) -> None:
         """Keep none, for what is about to be forgotten; one that is being made is waited for. Raises OSError."""
         async with self._turn:

@@ -1,6 +1,7 @@
 """A sick disk, a line that breaks, an end in the middle: residents get in, and what counts once is not done twice."""
 
 import asyncio
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -77,24 +78,58 @@ async def test_store_that_cannot_be_written_keeps_nobody_outside(place: Premises
     assert [each["status"] for each in place.cloud.results(None)] == ["Active"]
 
 
-async def test_full_disk_keeps_nobody_outside(mosquitto: Mosquitto, tmp_path: Path, small_disk: Path) -> None:
-    """Intents have had their room since the first of them; the log has it again when somebody has made some."""
+async def test_full_disk_and_a_start_on_it_keep_nobody_outside(
+    mosquitto: Mosquitto, tmp_path: Path, small_disk: Path
+) -> None:
+    """Intents have had their room since the first of them; the log has it again when somebody has made some.
+
+    What was under way when the power went is told then, and not done again.
+    """
     async with premises(tmp_path, mosquitto.port) as place:
         await place.invite(*people([1], accepted=True))
         assert await place.gate.ask(mobile(1)) == "actuate"
-        await place.events(1)
-        ballast = small_disk / "ballast"
-        with pytest.raises(OSError, match="No space left"):
-            ballast.write_bytes(bytes(2 << 20))
+        await until(lambda: place.agent.logged("snapshot.taken"), what="a copy")
+        ballast = fill(small_disk)
         for _ in range(3):
             assert await place.gate.ask(mobile(1)) == "actuate"
         await place.cloud.sees(storage="degraded")
         assert "full" in (await place.agent.says("storage.degraded"))["error"]
         assert place.agent.logged("intent.failed") == []
         ballast.unlink()
-        events = await place.events(4)
-        assert [each["actuated"] for each in events] == [True] * 4
+        await place.events(4)
         await place.cloud.sees(storage="ok", eventsLost=0)
+
+        ballast = fill(small_disk)
+        assert await place.gate.ask(mobile(1)) == "actuate"
+        await place.agent.kill9()
+        await starts(place)
+        assert await place.gate.ask(mobile(1)) == "actuate"
+        ballast.unlink()
+        events = await place.events(6)
+        assert [each["actuated"] for each in events] == [True] * 4 + [None, True]
+        assert len(place.gate.told()) == 6
+
+        assert await place.agent.stop() == exits.OK
+        [copy] = (small_disk / "snapshots").iterdir()
+        shutil.copy(copy, copy.with_name(f"00000009{copy.name[8:]}"))
+        fill(small_disk)  # also the room of the index, which the store cannot be opened without
+        await starts(place)
+        assert await place.gate.ask(mobile(1)) == "actuate"
+        assert place.agent.logged("snapshot.given_up")
+        assert not copy.exists()
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room."""
+    ballast = folder / "ballast"
+    with pytest.raises(OSError, match="No space left"):
+        ballast.write_bytes(bytes(2 << 20))
+    return ballast
+
+
+async def starts(place: Premises) -> None:
+    place.agent.launch()
+    await place.reached()
 
 
 async def test_card_that_fails_under_the_intents_lets_residents_in_and_nothing_that_counts(
