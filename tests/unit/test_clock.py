@@ -276,3 +276,27 @@ async def test_clock_that_nobody_vouches_for_never_moves_the_floor(synced: Clock
     after = synced.facts().floor
     assert after is not None
     assert before <= after <= before + 3 * MINUTE
+
+
+async def test_what_ends_by_itself_ends_by_the_best_guess_where_no_time_service_ever_spoke(board: Clocks) -> None:
+    clock = board.clock()
+    await clock.look()
+    assert clock.past() == board.wall == clock.now()
+
+
+async def test_what_ends_by_itself_waits_for_a_certain_moment_where_one_has_spoken(
+    synced: Clock, board: Clocks
+) -> None:
+    """In this run or in one before it: a clock that leaps ahead, and that nobody vouches for, expires nobody."""
+    assert synced.past() == board.wall
+    board.wall += YEAR_MS
+    await synced.look()
+    assert synced.state() is UNKNOWN
+    assert board.wall - YEAR_MS - 2 * MINUTE - UNDER_MS < synced.past() < board.wall - YEAR_MS
+
+    await Ratchet(board.home).settle(Floor(NOON, board.uptime))
+    board.uptime = 5 * SECOND
+    restarted = board.clock()
+    await restarted.look()
+    assert restarted.now() == board.wall, "the best guess is a year ahead"
+    assert NOON <= restarted.past() < NOON + MINUTE
