@@ -28,6 +28,9 @@ TOMBSTONE_DAYS: Final = 90
 COPIES_DAYS: Final = 7
 """How long a damaged store is kept, and the copy from before a migration: for whoever wants to look, or to go back."""
 
+UNSENT_DAYS: Final = 90
+"""How long who went through a gate is kept for a cloud that is away."""
+
 EVENTS: Final = 200_000
 """How many events are kept whatever their age: some 20 MB."""
 
@@ -113,7 +116,12 @@ class Upkeep:
                 "reports": await outbox.prune(
                     transaction, today - self._retention.reports_days * _DAY_MS, today, REPORTS_BYTES
                 ),
-                "events": await events.prune(transaction, today - self._retention.events_days * _DAY_MS, EVENTS),
+                "events": await events.prune(
+                    transaction,
+                    today - self._retention.events_days * _DAY_MS,
+                    EVENTS,
+                    today - UNSENT_DAYS * _DAY_MS,
+                ),
                 "batches": await ledger.forget(transaction, today - LEDGER_DAYS * _DAY_MS),
                 "orders": await orders.prune(transaction, today),
                 "codes": await codes.purge(transaction, today),

@@ -36,10 +36,13 @@ NEWEST: Final = "SELECT max(events_sent, coalesce((SELECT max(event) FROM events
 _LAST_INTENT: Final = "SELECT max(intents, coalesce((SELECT max(intent) FROM events), 0)) FROM store"
 _OLD: Final = """
 SELECT coalesce(max(event), 0) FROM events WHERE clock != 'unknown' AND event < (
-    SELECT coalesce(min(event), ?3) FROM events WHERE clock != 'unknown' AND at >= ?1
+    SELECT coalesce(min(event), ?3) FROM events WHERE clock != 'unknown' AND at >= {}
 )
 """
-_OVER: Final = f"SELECT max(({NEWEST}) - ?2, min(events_sent, ({_OLD}))) FROM store"
+_OVER: Final = f"""
+SELECT max(({NEWEST}) - ?2, min(events_sent, ({_OLD.format("?1")})), min(({NEWEST}) - 1, ({_OLD.format("?4")})))
+FROM store
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +163,14 @@ def next_resend(reader: Reader, after: int) -> Resend | None:
     return outbox.next_resend(reader, after, "events")
 
 
-async def prune(transaction: Transaction, before: int, most: int) -> int:
+async def prune(transaction: Transaction, before: int, most: int, bound: int = 0) -> int:
     """Forget the oldest: what was sent and happened before that moment (epoch ms), and all but the newest `most`.
 
+    What happened before the `bound` goes though it was never sent, but for the newest: `state` says what is kept.
     What is kept stays without a gap, so an event is forgotten with those around it, whatever its own date: a board
     that woke in 1970 does not lose its log of that day, nor what was recorded before. Returns how many went.
     """
-    ((through,),) = await transaction.fetch(_OVER, (before, max(most, 1), _EVER))
+    ((through,),) = await transaction.fetch(_OVER, (before, max(most, 1), _EVER, bound))
     if not await transaction.fetch("SELECT 1 FROM events WHERE event <= ?", (through,)):
         return 0
     await transaction.execute(

@@ -54,6 +54,18 @@ async def test_events_stay_as_long_as_the_retention_says(house: Gatehouse, days:
     assert not orders.seen(house.store.reader, "c1", NOON), "it has expired, and is refused for that"
 
 
+async def test_events_that_nobody_takes_stay_for_ninety_days_but_for_the_newest(house: Gatehouse) -> None:
+    """Its number must not be given out again."""
+    for day in (3, 4):
+        house.clock.at = NOON + day * DAY
+        await house.ask(DAVID)
+    keeper = upkeep(house, 30)
+    for days, left in ((89, [3, 4]), (94, [4]), (400, [4])):
+        house.clock.at = NOON + days * DAY
+        await keeper._prune()
+        assert [(event.at - NOON) // DAY for event in house.log()] == left, days
+
+
 @pytest.mark.parametrize("state", [ClockState.HOLDOVER, ClockState.UNKNOWN])
 async def test_nothing_is_forgotten_by_a_clock_that_is_not_synchronised(
     house: Gatehouse, state: ClockState, monkeypatch: pytest.MonkeyPatch
