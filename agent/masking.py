@@ -38,8 +38,7 @@ _DATED: Final = r"(?<!\d) 20[2-9]\d[01]\d[0-3]\d (?:[-T_]\d{4}(?:\d\d)?)? (?!\d)
 _IN_TEXT: Final = re.compile(f"(?P<readable>{_READABLE}) | {_NUMBER}", re.VERBOSE)
 _IN_ID: Final = re.compile(f"(?P<readable>{_READABLE} | {_DATED}) | {_NUMBER}", re.VERBOSE)
 _ID: Final = re.compile(r"[\w.:+-]{1,64}")
-
-"""Names that tell things apart. Whatever else a sender calls a batch may be somebody's name."""
+"""A name that tells things apart. Whatever else a sender calls a batch may be somebody's name."""
 
 _OURS: Final = frozenset(
     {"timestamp", "level", "gateway_id", "device_id", "client_id", "broker", "place", "path", "state_dir", "key"}

@@ -22,8 +22,9 @@ def command(path: Path, log_level: str) -> int:
     config = load(path)
     for concern in concerns(config):
         logs.get_logger().warning("config.questioned", key=concern.key, why=concern.message)
-    if (fault := engine.concern(encrypted=config.store.key is not None)) is not None:
-        logs.get_logger().warning("sqlite.questioned", version=engine.version(), why=fault)
+    encrypted = config.store.key is not None
+    if (fault := engine.concern(encrypted=encrypted)) is not None:
+        logs.get_logger().warning("sqlite.questioned", version=engine.version(encrypted=encrypted), why=fault)
 
     from agent import daemon  # noqa: PLC0415 -- a mistake in the file is told without waiting for all of the daemon
 
