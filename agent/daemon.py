@@ -151,38 +151,38 @@ async def serve(
     keep = Keep(config.state_dir, key_file(config.state_dir), config.store.key)
     await keep.heal(surroundings.wall())
     alarm = Alarm(keep.marker, stop, just_healed=keep.just_healed)
-    async with AsyncExitStack() as stack:
-        residue = stack.enter_context(closing(Residue(config.state_dir, keep.store, encrypted=keep.key is not None)))
-        database = await stack.enter_async_context(
-            surroundings.database(keep.store, key_file=keep.key_file, on_damage=alarm.ring, key=keep.key)
-        )
-        keep.marker.set()
-        stack.enter_context(closing(keep.snapshots))
-        reader, gates_reader = (
-            stack.enter_context(closing(Reader(keep.store, GLIMPSE_S, on_damage=alarm.ring, key=keep.key)))
-            for _ in range(2)
-        )
-        intents = stack.enter_context(closing(Intents(config.state_dir / INTENTS, config.store.key_file)))
-        rollcall = Rollcall(gates_reader, keep.snapshots, alarm)
-        parts = await _put_together(
-            config,
-            surroundings,
-            database=database,
-            reader=reader,
-            rollcall=rollcall,
-            intents=intents,
-            keep=keep,
-            alarm=alarm,
-            residue=residue,
-        )
-        clock = parts.clock.state().value
-        if config.trust.keys:  # that there are none, a warning has said
-            log.info("keys.trusted", kids=[key.kid for key in config.trust.keys])
-        log.info("agent.started", gateway_id=config.gateway_id, devices=len(config.devices), clock=clock)
-        ready()
-        await _live(parts, stop, leaving)
-        if not alarm.rung:
-            keep.marker.clear()
+    with closing(Residue(config.state_dir, keep.store, encrypted=keep.key is not None)) as residue:
+        async with (
+            surroundings.database(keep.store, key_file=keep.key_file, on_damage=alarm.ring, key=keep.key) as database,
+            AsyncExitStack() as stack,
+        ):
+            keep.marker.set()
+            stack.enter_context(closing(keep.snapshots))
+            reader, gates_reader = (
+                stack.enter_context(closing(Reader(keep.store, GLIMPSE_S, on_damage=alarm.ring, key=keep.key)))
+                for _ in range(2)
+            )
+            intents = stack.enter_context(closing(Intents(config.state_dir / INTENTS, config.store.key_file)))
+            rollcall = Rollcall(gates_reader, keep.snapshots, alarm)
+            parts = await _put_together(
+                config,
+                surroundings,
+                database=database,
+                reader=reader,
+                rollcall=rollcall,
+                intents=intents,
+                keep=keep,
+                alarm=alarm,
+                residue=residue,
+            )
+            clock = parts.clock.state().value
+            if config.trust.keys:  # that there are none, a warning has said
+                log.info("keys.trusted", kids=[key.kid for key in config.trust.keys])
+            log.info("agent.started", gateway_id=config.gateway_id, devices=len(config.devices), clock=clock)
+            ready()
+            await _live(parts, stop, leaving)
+            if not alarm.rung:
+                keep.marker.clear()
     log.info("agent.stopped")
     return exits.IO if alarm.rung else exits.OK
 
