@@ -18,6 +18,7 @@ from agent.vault import Vault
 from storage import forgotten
 from storage.database import Damaged
 from storage.grants import listed
+from storage.snapshot import KEPT
 from tests.counterparts.waiting import until
 from tests.oracle.histories import GATE, NOON
 from tests.oracle.model import DeviceRule
@@ -55,7 +56,10 @@ class House:
         return max((int(path.name[:8]) for path in self.keep.snapshots.paths()), default=0)
 
     async def copied(self, times: int) -> None:
-        await until(lambda: self.copies() == times, what=f"{times} copies")
+        def copied() -> bool:
+            return self.copies() == times and len(self.keep.snapshots.paths()) <= KEPT
+
+        await until(copied, what=f"{times} copies, and none too many left")
 
     async def nothing_more(self) -> None:
         """Time enough for what should not happen."""
