@@ -17,7 +17,7 @@ def depth(text: bytes) -> int:
     """
     if b"\\" in text:
         text = text.replace(rb"\\", b"").replace(rb"\"", b"")
-    steps = text.translate(_STEPS, _SILENT).replace(b'""', b"")  # two quotes side by side change nothing about the rest
+    steps = text.translate(_STEPS, _SILENT)
     if b'"' in steps:
         steps = b"".join(steps.split(b'"')[::2])
     return max(accumulate(memoryview(steps).cast("b"), initial=0))
