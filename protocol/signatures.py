@@ -229,7 +229,7 @@ def _encoded(octets: bytes) -> bytes:
 def _decoded(segment: bytes) -> bytes:
     """Base64url without padding (RFC 7515, section 2), and only the one spelling of it; raises ValueError."""
     try:
-        octets = urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+        octets = urlsafe_b64decode(segment + b"==")  # more padding than it takes does no harm
     except binascii.Error:
         octets = None
     if octets is None or _encoded(octets) != segment:

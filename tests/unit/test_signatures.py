@@ -15,8 +15,11 @@ from protocol.signatures import (
     MAX_HEADER,
     Distrusted,
     Key,
+    KeyFault,
     Verified,
+    new_signing_key,
     private_jwk,
+    public_half,
     public_jwk,
     public_key,
     sign,
@@ -106,6 +109,34 @@ def test_keys_go_there_and_back(signer: Signer) -> None:
     assert signing_key(private_jwk(ours)).private.private_bytes_raw() == ours.private.private_bytes_raw()
 
 
+def test_keys_are_written_with_their_name_and_what_they_are_for(signer: Signer) -> None:
+    meant = {"kty": "OKP", "crv": "Ed25519", "kid": signer.kid, "use": "sig", "alg": "EdDSA"}
+    public, secret = json.loads(public_jwk(signer.key)), json.loads(private_jwk(signing_key(signer.secret)))
+    assert public == {**meant, "x": public["x"]}
+    assert secret == {**public, "d": json.loads(signer.secret)["d"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (jwk(**PUBLIC_KEY), "no private key"),
+        (jwk(**PUBLIC_KEY, d="AAAA"), "'d' is not 32 bytes"),
+        (jwk(**PUBLIC_KEY, d="A" * 43), "do not belong together"),
+    ],
+)
+def test_what_nothing_can_be_signed_with_is_told(text: bytes, words: str) -> None:
+    with pytest.raises(KeyFault, match=words):
+        signing_key(text)
+
+
+def test_new_key_is_trusted_by_its_public_half_and_is_another_every_time() -> None:
+    key, other = new_signing_key("cloud"), new_signing_key("cloud")
+    half = public_half(key)
+    assert verified(sign(PAYLOAD, key), {"cloud": half}) == Verified(PAYLOAD, half.thumbprint)
+    assert isinstance(verified(sign(PAYLOAD, other), {"cloud": half}), Distrusted)
+    assert (repr(key), repr(half)) == ("SigningKey(kid='cloud')", f"Key(kid='cloud', thumbprint='{half.thumbprint}')")
+
+
 def test_thumbprint_is_that_of_another_library(signer: Signer) -> None:
     assert signer.key.thumbprint == signer.thumbprint
 
@@ -113,7 +144,7 @@ def test_thumbprint_is_that_of_another_library(signer: Signer) -> None:
 # Whom a gateway without keys believes
 
 
-@pytest.mark.parametrize("payload", [b"", b"{}", b"a.b", b"a.b.c.d", b"!.e30.x", b"\xff", b".."])
+@pytest.mark.parametrize("payload", [b"", b"{}", b"a.b", b"a.b.c", b"a.b.c.d", b"!.e30.x", b"\xff", b".."])
 def test_without_keys_an_unsigned_message_is_its_own_payload(payload: bytes) -> None:
     assert verified(payload, EVERYBODY) == Verified(payload if payload != b".." else b"", None)
 
@@ -232,6 +263,15 @@ def test_one_spelling_alone_is_taken(signer: Signer, trusted: Mapping[str, Key],
         assert isinstance(verified(swapped(message, place, spelling), trusted), Distrusted), spelling
 
 
+@pytest.mark.parametrize("segment", [b"a", b"abcde", b"ab-_c", b"ab"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_segment_that_is_no_base64_is_told(
+    signer: Signer, trusted: Mapping[str, Key], place: int, segment: bytes
+) -> None:
+    """In our words: a library's may repeat what it was given."""
+    assert refused(swapped(signer.signs(PAYLOAD), place, segment), trusted) == "a segment is no base64url"
+
+
 @pytest.mark.parametrize("segments", [1, 2, 4, 5])
 def test_other_numbers_of_segments_are_refused(signer: Signer, trusted: Mapping[str, Key], segments: int) -> None:
     """Five are an encrypted message (RFC 7516), two the stem of one that is not."""
@@ -263,12 +303,20 @@ def test_parts_of_two_messages_make_none(signer: Signer, trusted: Mapping[str, K
 
 @pytest.mark.parametrize("header", [b"", b"EdDSA", b"[]", b"null", b"{", b'{"alg":"EdDSA"', b"\xff", b"[" * 500])
 def test_header_that_is_no_object_is_refused(signer: Signer, trusted: Mapping[str, Key], header: bytes) -> None:
-    refused(signer.raw(header, PAYLOAD), trusted)
+    words = "the header names another algorithm" if header in {b"[]", b"null"} else "the header is no JSON"
+    assert refused(signer.raw(header, PAYLOAD), trusted).startswith(words)
 
 
 @pytest.mark.parametrize("kid", [None, "", 7, ["cloud-2026"], "x" * 201])
 def test_header_without_a_usable_name_is_refused(signer: Signer, trusted: Mapping[str, Key], kid: object) -> None:
     assert "names no key" in refused(signer.raw({"alg": "EdDSA", "kid": kid}, PAYLOAD), trusted)
+
+
+@pytest.mark.parametrize("kid", ["x", "x" * 200])
+def test_name_of_a_key_is_one_to_two_hundred_characters(kid: str) -> None:
+    signer = Signer(kid)
+    assert verified(signer.signs(PAYLOAD), {kid: signer.key}) == Verified(PAYLOAD, signer.thumbprint)
+    assert signing_key(signer.secret).kid == kid
 
 
 def test_header_has_bounds(signer: Signer, trusted: Mapping[str, Key]) -> None:

@@ -33,6 +33,7 @@ def jwk(**members: object) -> bytes:
         (jwk(kty="EC", crv="P-256", x="AA", y="AA"), "no Ed25519 key"),
         (jwk(kty="oct", k="c2VjcmV0"), "no Ed25519 key"),
         (jwk(kty="OKP", crv="X25519", x=PUBLIC_KEY["x"]), "no Ed25519 key"),
+        (jwk(**PUBLIC_KEY | {"kty": "EC"}), "no Ed25519 key"),
         (jwk(keys=[PUBLIC_KEY]), "no Ed25519 key"),
         (jwk(**PRIVATE_KEY), "holds the private key"),
         (jwk(kty="OKP", crv="Ed25519"), "'x' is not 32 bytes"),
