@@ -1,7 +1,6 @@
 """The floor under the clock: a moment known to be past, kept on the card so that no power cut takes it away."""
 
 import asyncio
-import os
 import re
 import threading
 import zlib
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+
+from storage import durable
 
 log = structlog.get_logger()
 
@@ -93,17 +94,7 @@ class Ratchet:
         with self._one_at_a_time:
             if floor.at <= self._kept:
                 return
-            fresh = self.path.with_suffix(".new")
-            with fresh.open("wb") as file:
-                file.write(_packed(floor))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self.path)
-            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            durable.put(self.path, _packed(floor))
             self._kept = floor.at
 
     def _try(self, floor: Floor) -> None:
