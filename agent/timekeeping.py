@@ -6,7 +6,7 @@ for it; what it has jumped since is measured against the uptime.
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, auto
 from typing import Final
 
 from agent.floor import DRIFT, Floor
@@ -73,14 +73,14 @@ class Step:
     suspect: bool
 
 
-class Doubt(StrEnum):
+class Doubt(Enum):
     """Why a time service is not believed."""
 
-    STEPPED = "stepped"
+    STEPPED = auto()
     """The wall clock has jumped further than a right clock needs, and it has not confirmed that yet."""
-    BEHIND = "behind"
+    BEHIND = auto()
     """It says that it is earlier than a moment this board has seen."""
-    AHEAD = "ahead"
+    AHEAD = auto()
     """It says a year in which this board will not be in use any more."""
 
 
@@ -160,7 +160,7 @@ class Timekeeping:
     def learn(self, now: Reading) -> None:
         """Raise the floor, while the wall clock is right by the word of a time service that has been asked twice."""
         vouched = self._vouched
-        if vouched is None or self.state(now) is not ClockState.SYNCED or self._trusted:
+        if vouched is None or self.state(now) is not ClockState.SYNCED:
             return
         if vouched.made <= self._unsettled + SETTLE_MS:
             return
@@ -187,7 +187,7 @@ class Timekeeping:
             return Moment(floor, None, state)
         right, slack = self._vouched.offset + now.uptime, self._slack(now)
         low, high = sorted((now.wall, right)) if abs(now.wall - right) > STEP_MS else (now.wall, now.wall)
-        earliest = low - slack if state is ClockState.SYNCED else max(low - slack, floor)
+        earliest = low if state is ClockState.SYNCED else max(low - slack, floor)
         return Moment(earliest, high + slack, state)
 
     def best(self, now: Reading) -> int:
