@@ -1,6 +1,7 @@
 """The word of chronyd, as it is packed, and what is no word of it."""
 
 import asyncio
+import errno
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -67,6 +68,27 @@ def test_correction_is_unpacked(correction_s: float) -> None:
     assert tracking.at == 1_795_372_256_880 - round(tracking.correction_s * 1000)
 
 
+@pytest.mark.parametrize(
+    ("coefficient", "value"),
+    [(1, 1.0), (0xFFFFFF, 16_777_215.0), (0x1000000, -16_777_216.0), (0x1FFFFFF, -1.0), (0, 0.0)],
+)
+@pytest.mark.parametrize("exponent", [-64, 0, 25, 63])
+def test_correction_is_exact_to_the_last_bit(coefficient: int, value: float, exponent: int) -> None:
+    word = struct.pack("!I", (exponent & 0x7F) << 25 | coefficient)
+    tracking = decode(RECORDED[:68] + word + RECORDED[72:], SEQUENCE)
+    assert tracking is not None
+    assert tracking.correction_s == value * 2.0 ** (exponent - 25)
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "ms"), [(0, 0), (999_999, 0), (1_000_000, 1), (999_000_000, 999), (999_999_999, 999)]
+)
+def test_reference_time_is_known_to_the_millisecond(nanoseconds: int, ms: int) -> None:
+    tracking = decode(RECORDED[:64] + struct.pack("!I", nanoseconds) + RECORDED[68:], SEQUENCE)
+    assert tracking is not None
+    assert tracking.at == 1_795_372_256_000 + ms
+
+
 @pytest.mark.parametrize(("high", "at"), [(0x7FFFFFFF, 1_795_372_256_880), (1, 6_090_339_552_880)])
 def test_seconds_beyond_32_bits_are_read_where_there_are_any(high: int, at: int) -> None:
     """A chronyd of 32 bits says that it has none."""
@@ -88,7 +110,8 @@ def test_seconds_beyond_32_bits_are_read_where_there_are_any(high: int, at: int)
         ({"stratum": 16}, False),
         ({"reference": 0}, False),
         ({"reference": 0x7F7F0101}, False),
-        ({"correction_s": 0.99}, True),
+        ({"correction_s": 1.0}, True),
+        ({"correction_s": -1.0}, True),
         ({"correction_s": 1.01}, False),
         ({"correction_s": -1.01}, False),
     ],
@@ -166,6 +189,14 @@ async def test_nobody_there_is_no_word_at_once(monkeypatch: pytest.MonkeyPatch) 
         assert await ask(free_port()) is None
 
 
+async def test_board_without_a_loopback_has_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unreachable(*_: object, **__: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_datagram_endpoint", unreachable)
+    assert await ask() is None
+
+
 async def test_silence_is_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chrony, "ANSWER_S", 0.01)
     async with somebody(lambda _: []) as port:
@@ -182,3 +213,12 @@ async def test_answer_is_heard_among_others() -> None:
     async with somebody(lambda asked: [b"rubbish", RECORDED, answered(asked), answered(asked)]) as port:
         tracking = await ask(port)
     assert tracking == decode(RECORDED, SEQUENCE)
+
+
+async def test_answer_stands_whatever_comes_after_it() -> None:
+    answer = asyncio.get_running_loop().create_future()
+    conversation = chrony._Conversation(SEQUENCE, answer)
+    for _ in range(2):
+        conversation.datagram_received(RECORDED, (LOOPBACK, 323))
+        conversation.error_received(ConnectionRefusedError())
+    assert answer.result() == decode(RECORDED, SEQUENCE)

@@ -226,6 +226,19 @@ async def test_mark_older_than_the_board_is_up_is_not_believed(board: Clocks) ->
     assert clock.state() is UNKNOWN
 
 
+def test_what_ends_by_itself_ends_by_a_guess_where_no_time_service_ever_was(board: Clocks) -> None:
+    assert board.clock().past() == NOON
+    Ratchet(board.home).write(Floor(NOON - DAY, 0))
+    assert board.clock().past() == NOON - DAY + HOUR - 360, "the floor, which one has brought"
+
+
+async def test_what_ends_by_itself_waits_for_a_time_service_that_once_was(synced: Clock, board: Clocks) -> None:
+    assert synced.past() == board.wall
+    board.wall += DAY
+    assert synced.state() is UNKNOWN
+    assert synced.past() == synced.facts().floor == board.wall - DAY - UNDER_MS
+
+
 async def test_floor_is_learnt_from_a_second_word(board: Clocks) -> None:
     clock = board.clock()
     await hears(clock, board)

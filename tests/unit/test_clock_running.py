@@ -1,6 +1,7 @@
 """The clock at work: what it asks, what it keeps, what it tells."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,10 @@ from structlog.testing import capture_logs
 
 from agent import clock as module
 from agent.chrony import Tracking
-from agent.clock import Clock, timekeeper
+from agent.clock import Clock, timekeeper, uptime_ms, wall_ms
 from agent.config import load
 from agent.floor import RELEASED, Floor, Ratchet
-from agent.timekeeping import FRESH_MS, HOLDOVER_MS, UNDER_MS
+from agent.timekeeping import FRESH_MS, HOLDOVER_MS, UNDER_MS, YEAR_MS
 from protocol.moment import Moment
 from protocol.vocabulary import ClockState
 from tests.counterparts.clocks import DAY, HOUR, MINUTE, NOON, SECOND, Clocks, confirmed, hears
@@ -49,6 +50,23 @@ async def test_time_service_behind_the_floor_is_told_of_once_with_the_cure(board
     assert clock.facts().concern == event["reason"]
     (board.home / "clock").unlink()
     assert await hears(board.clock(), board) is SYNCED, "the cure works"
+
+
+async def test_time_service_that_is_refused_is_told_of_in_words_for_a_person(board: Clocks) -> None:
+    Ratchet(board.home).write(Floor(NOON, 2 * HOUR))
+    board.wall = NOON - DAY
+    clock = board.clock()
+    await hears(clock, board)
+    assert clock.facts().concern == (
+        "the time service says 2026-04-10T00:00:00+00:00, but this board has seen 2026-04-11T00:59:59+00:00 already: "
+        f"if the time service is right, remove {board.home / 'clock'} and restart fluss-agent"
+    )
+    board.wall = NOON + 64 * YEAR_MS
+    clock = board.clock()
+    await hears(clock, board)
+    assert clock.facts().concern == (
+        "the time service says 2090-03-26T00:00:00+00:00, which cannot be: check which time servers this board asks"
+    )
 
 
 @pytest.fixture
@@ -95,6 +113,29 @@ async def test_floor_at_the_end_while_in_doubt(hurried: None, board: Clocks, syn
     running.cancel()
     await asyncio.wait([running])
     assert Ratchet(board.home).read() == (None if contradicted else Floor(at, uptime))
+
+
+async def test_clock_without_a_place_for_its_floor_keeps_none(hurried: None, board: Clocks) -> None:
+    looks: list[int] = []
+
+    def wall() -> int:
+        looks.append(board.wall)
+        return board.wall
+
+    clock = Clock(wall=wall, uptime=lambda: board.uptime, mark=board.mark, ask=board.ask)
+    running = asyncio.create_task(clock.run())
+    for _ in range(2):
+        board.touch()
+        await until(lambda: clock.state() is SYNCED)
+        board.after(MINUTE)
+    board.touch()
+    await until(lambda: clock.certain() == board.wall - UNDER_MS)
+    looks.clear()
+    await until(lambda: len(looks) > 20)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    assert [path.name for path in board.home.iterdir()] == ["synchronized"]
 
 
 async def test_command_beside_the_daemon_writes_nothing(synced: Clock, board: Clocks) -> None:
@@ -149,6 +190,7 @@ async def test_damaged_floor_is_told_of_and_forgotten(hurried: None, board: Cloc
         await until(lambda: events)
         running.cancel()
         await asyncio.wait([running])
+    assert running.cancelled()
     assert [event["event"] for event in events] == ["clock.floor_lost"]
     assert str(board.home / "clock") in events[0]["error"]
     assert clock.moment() == Moment(RELEASED, None, UNKNOWN)
@@ -173,6 +215,17 @@ async def test_chrony_is_asked_where_there_is_no_mark_of_timesyncd(board: Clocks
     await clock.look()
     assert len(board.asked) == 11
     assert clock.facts().service == "systemd-timesyncd"
+
+
+async def test_chrony_is_asked_after_ten_seconds_and_once_it_vouches_after_a_minute(board: Clocks) -> None:
+    clock = board.clock()
+    asked = []
+    for ms in (0, 9_999, 1, 10_000, 10_000, 59_999, 1):
+        board.chrony = Tracking(0x01020304, 2, 0, board.wall, 0.0) if len(asked) == 3 else board.chrony
+        board.after(ms)
+        await clock.look()
+        asked.append(len(board.asked))
+    assert asked == [1, 1, 2, 3, 4, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -208,12 +261,28 @@ async def test_clocks_are_read_again_where_something_came_in_between(board: Cloc
     assert events == []
 
 
+@pytest.mark.parametrize(("gap", "reads"), [(99, 1), (100, 2)])
+async def test_clocks_are_read_together_to_a_tenth_of_a_second(board: Clocks, gap: int, reads: int) -> None:
+    clock, said, stops = board.clock(), list[int](), iter([gap])
+
+    def wall() -> int:
+        said.append(board.wall)
+        board.after(next(stops, 0))
+        return said[-1]
+
+    clock._wall = wall
+    clock.moment()
+    assert len(said) == reads
+
+
 async def test_facts_of_a_clock(synced: Clock, board: Clocks) -> None:
     board.after(90 * SECOND)
     facts = synced.facts()
     assert (facts.state, facts.now, facts.service, facts.concern) == (SYNCED, board.wall, "systemd-timesyncd", None)
     assert facts.marked_s == 122
     assert facts.floor == board.wall - UNDER_MS - 9
+    board.after(HOUR)
+    assert synced.facts().marked_s == 3_722
     board.wall += DAY
     facts = synced.facts()
     assert (facts.state, facts.service, facts.marked_s) == (UNKNOWN, None, None)
@@ -223,6 +292,16 @@ async def test_facts_of_a_clock(synced: Clock, board: Clocks) -> None:
 def test_facts_of_a_trusted_clock(board: Clocks) -> None:
     facts = board.clock(trusted=True).facts()
     assert (facts.state, facts.now, facts.floor, facts.concern) == (SYNCED, NOON, None, None)
+
+
+def test_clock_of_this_machine_is_read_in_milliseconds() -> None:
+    for read, kind in ((wall_ms, time.CLOCK_REALTIME), (uptime_ms, time.CLOCK_BOOTTIME)):
+        before = time.clock_gettime_ns(kind) // 1_000_000
+        assert before <= read() <= time.clock_gettime_ns(kind) // 1_000_000
+    clock = Clock(wall=lambda: NOON, uptime=lambda: 0)
+    assert clock.moment() == Moment(RELEASED, None, UNKNOWN), (
+        "nothing is trusted, and there is no grace, unless asked for"
+    )
 
 
 @pytest.mark.parametrize("trust", ["auto", "system"])

@@ -2,9 +2,12 @@
 
 from hashlib import sha256
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from protocol.commands import CommandMessage
 from protocol.digest import MODULUS, Sums, bucket, digest_sum, digest_text
 
 
@@ -27,11 +30,20 @@ def test_sums_of_the_contract() -> None:
     }
 
 
+def test_question_names_every_bucket_once_at_most() -> None:
+    asked = {"commandId": "c", "gatewayId": "gw-1", "command": "resync", "deviceId": "482913"}
+    every = [f"{place:02x}" for place in range(256)]
+    assert CommandMessage.model_validate({**asked, "buckets": every}).buckets == every
+    with pytest.raises(ValidationError, match="at most 256"):
+        CommandMessage.model_validate({**asked, "buckets": [*every, "00"]})
+
+
 def test_digest_of_nobody_is_nothing() -> None:
     assert digest_text(digest_sum([], 1)) == "0000000000000000"
 
 
 @given(st.lists(st.integers(1, 10**15 - 1)), st.integers(1, 2**53 - 1))
+@example([*range(1, 500)], 1)
 def test_digest_is_the_sum_of_the_first_eight_bytes(mobiles: list[int], revision: int) -> None:
     words = [sha256(f"+{mobile}|{revision}".encode()).digest()[:8] for mobile in mobiles]
     assert digest_sum(mobiles, revision) == sum(int.from_bytes(word, "big") for word in words) % 2**64

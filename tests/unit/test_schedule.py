@@ -135,8 +135,9 @@ def test_schedule_that_cannot_be_read_opens_never(schedule: str) -> None:
 
 @pytest.mark.parametrize("name", [JOHANNESBURG, APIA, NEW_YORK, "Pacific/Kiritimati", "Etc/GMT+12"])
 @pytest.mark.parametrize("at", [-1, LAST_INSTANT, LAST_INSTANT + 1, MAX_REVISION, 2**80])
-def test_outside_the_calendar_everything_is_closed(name: str, at: int) -> None:
-    schedule, where = hours(f"{WEEK} 00:00-00:00"), zone(name)
+@pytest.mark.parametrize("days", [f"{WEEK} 00:00-00:00", f"{WEEK} 01:00-23:00"])
+def test_outside_the_calendar_everything_is_closed(name: str, at: int, days: str) -> None:
+    schedule, where = hours(days), zone(name)
     assert not is_open(schedule, where, at)
     assert open_window(schedule, where, at) is None
     assert local(where, at) is None
