@@ -82,8 +82,6 @@ async def bury(transaction: Transaction, before: int) -> int:
 
 async def remove(transaction: Transaction, rows: Sequence[tuple[int, int, int, str | None]]) -> None:
     """Take rows off the lists without a trace: (device, mobile, origin, status) each."""
-    if not rows:
-        return
     origins = await Origins.open(transaction)
     await origins.load({origin for _, _, origin, _ in rows})
     for _, mobile, origin, status in rows:

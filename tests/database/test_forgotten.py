@@ -1,14 +1,15 @@
 """Of people who are forgotten a hash is kept, and it does what their tombstone did."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.store_path import key_file
 from protocol.vocabulary import MAX_REVISION
 from storage import forgotten
-from storage.database import Database, StorageFault
+from storage.database import Database, Rows, StorageFault, Transaction
 from storage.erasure import erase, is_unswept, swept
 from storage.hashing import KEY, KEY_BYTES, hashing, key_in
 from storage.store import device_states
@@ -93,6 +94,54 @@ async def test_somebody_forgotten_who_is_revoked_again_leaves_no_number(store: S
     assert await told(store, part("new", 9, person())) == [("added", DAVID, False)]
 
 
+async def test_newest_word_on_somebody_counts_whichever_key_said_it(store: Store) -> None:
+    await store.trust("one", "other")
+    await store.receive([part("b1", 5, revocations=[gone(DAVID)])], NOON, "one")
+    await bury(store, NOON + 1)
+    assert await told(store, part("b2", 8, revocations=[gone(DAVID)]), "other") == [("absent", None, True)]
+    assert await told(store, part("late", 7, person()), "one") == [("superseded", None, True)]
+    assert await told(store, part("new", 9, person()), "one") == [("added", DAVID, False)]
+
+
+async def test_extent_tells_of_everybody_who_is_taken_away_and_of_nothing_else(store: Store) -> None:
+    def extent() -> tuple[int, int]:
+        return forgotten.extent(store.reader)
+
+    await forget(store, THANDI)
+    assert extent() == (0, 0), "nobody has said anything yet, so there is nothing to stand over"
+    await store.receive([part("b1", 1, person(), person(ZOE, "Zoë"))], NOON)
+    await forget(store, THANDI)
+    assert extent() == (1, 1)
+    await store.receive([part("b2", 5, revocations=[gone(DAVID)])], NOON)
+    assert extent() == (1, 1)
+    await bury(store, NOON + 1)
+    assert extent() == (2, 6)
+    await store.receive([part("b3", 8, revocations=[gone(DAVID)])], NOON)
+    assert extent() == (2, 9)
+
+
+async def test_no_number_is_hashed_where_nobody_is_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of thousands is asked about with every part."""
+    asked: list[str] = []
+    fetch = Transaction.fetch
+
+    async def noted(self: Transaction, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        asked.append(sql)
+        return await fetch(self, sql, parameters)
+
+    async def ranks(*mobiles: str) -> tuple[dict[int, int], int]:
+        asked.clear()
+        numbers = [int(mobile) for mobile in mobiles]
+        return await store.database.transact(lambda transaction: forgotten.ranks(transaction, 1, numbers)), len(asked)
+
+    monkeypatch.setattr(Transaction, "fetch", noted)
+    assert await ranks(DAVID, ZOE) == ({}, 1)
+    await store.receive([part("b1", 5, revocations=[gone(DAVID)])], NOON)
+    await bury(store, NOON + 1)
+    assert await ranks(DAVID, ZOE) == ({int(DAVID): 5}, 2)
+    assert await ranks() == ({}, 0)
+
+
 async def test_rejected_row_names_nobody_who_is_forgotten(store: Store) -> None:
     await forget(store)
     await store.receive([part("b1", 5, person(ZOE, "Zoë"))], NOON)
@@ -129,6 +178,14 @@ async def test_erased_everywhere_also_where_no_device_is_configured_yet(store: S
     assert (after.pending, after.digest) == (before.pending - 1, after.digest)
     assert after.digest != before.digest
     assert await told(store, part("late", 4, person(), deviceIds=[PANEL])) == [("superseded", None, True)]
+
+
+async def test_erasure_stands_over_the_newest_of_all_batches(store: Store) -> None:
+    for revision in (3, 9, 4):
+        await store.receive([part(f"b{revision}", revision, person(ZOE, "Zoë"))], NOON)
+    await forget(store)
+    assert await told(store, part("late", 8, person())) == [("superseded", None, True)]
+    assert await told(store, part("new", 10, person())) == [("added", DAVID, False)]
 
 
 async def test_rest_of_the_batch_that_was_the_newest_then_brings_nobody_back(store: Store) -> None:

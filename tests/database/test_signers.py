@@ -81,7 +81,9 @@ async def test_key_that_is_rotated_keeps_its_list_and_its_order(store: Store) ->
     assert await store.trust(NEW) == Shift((), (OLD,))
     again = await outcomes(store, part("late", 4, person(DAVID, "Dave")), NEW)
     assert again == ["superseded"], "what was said again is the new key's word"
+    before = store.reader.fetch("PRAGMA data_version")
     assert await store.trust(NEW) == Shift((), ()), "the same keys again are no news"
+    assert store.reader.fetch("PRAGMA data_version") == before, "and cost the card nothing"
 
 
 @pytest.mark.parametrize("same_revision", [True, False])
@@ -128,6 +130,7 @@ async def test_unsigned_list_counts_until_there_is_a_key_and_stays(store: Store)
     assert await outcomes(store, part("signed", 1, person(DAVID, "Dave")), NEW) == ["updated"]
     assert await store.trust() == Shift((None,), (NEW,))
     assert await outcomes(store, part("unsigned-again", 2, person()), None) == ["updated"]
+    assert await outcomes(store, part("unsigned-late", 1, person(DAVID, "Dave")), None) == ["superseded"]
 
 
 async def test_key_that_comes_back_finds_its_word_again(store: Store) -> None:

@@ -7,9 +7,9 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.clock import Clock
 from agent.resync import Resync
@@ -21,6 +21,7 @@ from storage.database import Reader
 from storage.outbox import position
 from storage.store import leave_behind
 from tests.counterparts.cloud import GATE, PANEL, part, people
+from tests.oracle.items import Document
 from tests.oracle.model import DeviceRule
 from tests.oracle.store import EPOCH, Store
 
@@ -41,7 +42,7 @@ class Asked:
         self.looks += 1
         return Reader(self.store.path)
 
-    async def ask(self, command_id: str, device_id: str = GATE, buckets: list[str] | None = None) -> dict[str, Any]:
+    async def ask(self, command_id: str, device_id: str | None = GATE, buckets: list[str] | None = None) -> Document:
         asked = {"commandId": command_id, "gatewayId": "gw-1", "command": "resync", "deviceId": device_id}
         work = await self.resync.prepare(CommandMessage.model_validate(asked | {"buckets": buckets}))
         return await self.store.database.transact(work)
@@ -69,6 +70,11 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
 async def test_question_without_news_brings_the_same_reports_once_the_broker_has_had_them(asked: Asked) -> None:
     first = await asked.ask("a")
     assert (first["fromReport"], first["throughReport"], asked.newest) == (4, 4, 4)
+    (place,) = first["buckets"]
+    assert first == {
+        "deviceId": GATE, "epoch": EPOCH, "asOfReport": 3, "revision": 1, "digest": first["buckets"][place],
+        "buckets": {place: first["digest"]}, "fromReport": 4, "throughReport": 4,
+    }  # fmt: skip
     assert await asked.ask("b") == first
     assert asked.resends() == [], "they are on their way"
     asked.sent = 4
@@ -87,6 +93,14 @@ async def test_other_buckets_are_another_question(asked: Asked) -> None:
     assert await asked.ask("d", buckets=["01", "00"]) == some
     assert (await asked.ask("e"))["fromReport"] == some["throughReport"] + 1
     assert asked.looks == 3
+
+
+async def test_digests_alone_keep_nobody_waiting(asked: Asked) -> None:
+    """There are no reports of theirs on their way, however slow the broker is."""
+    before = await asked.ask("a", buckets=[])
+    await asked.receive(2)
+    assert (await asked.ask("b", buckets=[]))["asOfReport"] > before["asOfReport"]
+    assert (await asked.ask("c"))["fromReport"] == asked.newest
 
 
 async def test_list_that_has_changed_waits_until_the_earlier_one_is_gone(asked: Asked) -> None:
@@ -129,6 +143,13 @@ async def test_somebody_who_was_erased_without_a_report_is_in_no_digest(asked: A
     assert second == first | {"digest": "0" * 16, "buckets": {}}
 
 
+@pytest.mark.parametrize("device_id", ["9999", None])
+async def test_device_that_the_gateway_does_not_have_is_refused(asked: Asked, device_id: str | None) -> None:
+    with pytest.raises(Unusable, match=f"no device {device_id!r}") as refused:
+        await asked.ask("a", device_id)
+    assert refused.value.code is CommandRefusal.UNKNOWN_DEVICE
+
+
 async def test_list_that_cannot_be_read_is_read_later(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     def renamed(before: str, after: str) -> None:
         with closing(sqlite3.connect(asked.store.path)) as other:
@@ -140,5 +161,8 @@ async def test_list_that_cannot_be_read_is_read_later(asked: Asked, monkeypatch:
 
     monkeypatch.setattr(Vault, "pause", pause)
     renamed("origins", "hidden")
-    assert (await asked.ask("a"))["fromReport"] == 4
+    with capture_logs() as events:
+        assert (await asked.ask("a"))["fromReport"] == 4
     assert asked.looks == 2
+    assert [(event["event"], event["device_id"]) for event in events] == [("resync.postponed", GATE)]
+    assert "origins" in events[0]["error"]
