@@ -61,6 +61,12 @@ lint: .venv/.ready  ## style, types and the direction of imports alone
 	@$(say) 'Direction of imports'
 	@.venv/bin/lint-imports --no-logo
 
+.PHONY: mutants
+mutants: .venv/.ready  ## put small mistakes into the code that lets people in, one by one: do the tests notice?
+	@$(say) 'Mutants: every small mistake in the modules that verify, decide, keep time and synchronise'
+	@.venv/bin/python -m tests.mutation --workers $(WORKERS)
+	@.venv/bin/python -m docs.generate
+
 .PHONY: reliability
 reliability: .venv/.ready  ## write docs/RELIABILITY.md anew, from what the last `make test` has tried
 	@cp build/tried.json docs/reliability/ci.json && .venv/bin/python -m docs.generate

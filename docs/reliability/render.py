@@ -1,4 +1,7 @@
-"""docs/RELIABILITY.md, from the bars in bars.toml and from what runs have tried: ci.json, and soak.json if there is."""
+"""docs/RELIABILITY.md, from the bars in bars.toml and from what runs have told.
+
+ci.json says what a test run has tried, soak.json a long one if there was any, mutants.json which mutants were killed.
+"""
 
 import json
 import tomllib
@@ -17,10 +20,11 @@ def rendered() -> str:
     """The whole document. Raises KeyError where a bar names a count that no run has told."""
     book = tomllib.loads((HERE / "bars.toml").read_text(encoding="utf-8"))
     runs = {words: json.loads((HERE / name).read_text()) for name, words in RUNS.items() if (HERE / name).exists()}
+    figures = {"tried": next(iter(runs.values()))["tried"], "mutants": _mutants()}
     lines = ["# What reliable means here, and how far it was shown", "", book["opening"].strip(), ""]
     lines += ["## What was tried", "", *_tried(runs), ""]
     for section in book["sections"]:
-        lines += [f"## {section['title']}", "", *_bars(section["bars"], runs), ""]
+        lines += [f"## {section['title']}", "", *_bars(section["bars"], figures), ""]
     return "\n".join([*lines, book["closing"].strip(), ""])
 
 
@@ -40,11 +44,18 @@ def _tried(runs: Mapping[str, Run]) -> Iterator[str]:
         yield ""
 
 
-def _bars(bars: list[dict[str, str]], runs: Mapping[str, Run]) -> Iterator[str]:
-    tried = next(iter(runs.values()))["tried"]
+def _mutants() -> dict[str, Any]:
+    book = json.loads((HERE / "mutants.json").read_text())
+    shares = {name: 100 * each["killed"] / each["mutants"] for name, each in book["modules"].items()}
+    lowest = min(shares, key=lambda name: shares[name])
+    share = 100 * book["killed"] / book["mutants"]
+    return {**book, "modules": len(shares), "percent": share, "lowest": lowest, "lowest_percent": shares[lowest]}
+
+
+def _bars(bars: list[dict[str, str]], figures: Mapping[str, Any]) -> Iterator[str]:
     yield "| | must hold | reached | | shown by |"
     yield "|---|---|---|---|---|"
     for bar in bars:
-        reached = bar["reached"].format_map({"tried": tried})
+        reached = bar["reached"].format_map(figures)
         shown = ", ".join(f"`{each}`" for each in bar["shown"].split())
         yield f"| {bar['id']} | {bar['must']} | {reached} | {STATES[bar['state']]} | {shown} |"
