@@ -237,8 +237,7 @@ class Clock:
                 return f"the time service says {wall}, but this board has seen {floor} already: {cure}"
             case Doubt.AHEAD:
                 return f"the time service says {wall}, which cannot be: check which time servers this board asks"
-            case None:
-                return None
+        return None
 
 
 def timekeeper(config: Config) -> Clock:

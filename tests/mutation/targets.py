@@ -24,7 +24,6 @@ TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "agent/floor.py": ("unit/test_floor.py", "unit/test_clock.py", "unit/test_clock_running.py"),
     "agent/chrony.py": ("unit/test_chrony.py",),
-    "agent/resync.py": ("unit/test_resync.py",),
     "storage/seals.py": ("database/test_seals.py",),
     "storage/grants.py": ("database/test_grants.py", "database/test_seals.py"),
     "storage/resync.py": ("database/test_resync.py",),
