@@ -219,7 +219,7 @@ async def test_chrony_is_asked_where_there_is_no_mark_of_timesyncd(board: Clocks
 
 async def test_chrony_is_asked_after_ten_seconds_and_once_it_vouches_after_a_minute(board: Clocks) -> None:
     clock = board.clock()
-    asked = []
+    asked: list[int] = []
     for ms in (0, 9_999, 1, 10_000, 10_000, 59_999, 1):
         board.chrony = Tracking(0x01020304, 2, 0, board.wall, 0.0) if len(asked) == 3 else board.chrony
         board.after(ms)
