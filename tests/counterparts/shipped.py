@@ -22,12 +22,12 @@ _BLOCK: Final = re.compile(r"^## (.+?)$|```sh\n(.*?)```", re.MULTILINE | re.DOTA
 class Office:
     """Where the certificates are made: runs the commands of README.md in ``home``."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, host: str = HOST) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.ca_file = home / "ca.pem"
         self._run("The authority, once")
-        self._run("The broker's certificate", HOST=HOST)
+        self._run("The broker's certificate", HOST=host)
 
     def issue(self, name: str) -> Certificate:
         """The certificate of a gateway, or of the cloud."""
