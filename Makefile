@@ -45,6 +45,35 @@ soak: counterparts .venv/.ready  ## power cuts, kills, sick disks, bit rot, simu
 	@SOAK=$(SOAK) .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal --timeout 0 $(PYTEST_ARGS) $(SOAKED)
 	@cp build/tried.json docs/reliability/soak.json && .venv/bin/python -m docs.generate
 
+# Debian 12 in an emulator, a whole machine for each of two workers; SOAK=10 cuts its power ten times as often.
+MACHINE := build/machine
+.PHONY: machine
+machine: SOAK := $(if $(filter file,$(origin SOAK)),1,$(SOAK))
+machine: counterparts emulator .venv/.ready $(MACHINE)/disk.img  ## a machine that boots: its power cut, its sandbox probed, its daemon hung; needs root
+	@$(say) 'A booted machine: a quarter of an hour and more'
+	@MACHINE=1 SOAK=$(SOAK) .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --timeout 0 $(PYTEST_ARGS) tests/machine
+	@cp build/tried.json docs/reliability/machine.json && .venv/bin/python -m docs.generate
+
+.PHONY: emulator
+emulator:
+	@export PATH="$$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive; \
+	missing() { for name in debootstrap qemu-system-x86_64 qemu-img; do command -v $$name >/dev/null || printf '%s ' $$name; done; }; \
+	[ "$$(id -u)" = 0 ] || { $(fail) 'It takes root: a Debian is made in a folder of its own'; exit 1; }; \
+	[ -z "$$(missing)" ] && exit; \
+	$(say) "Getting $$(missing)from this system's packages"; \
+	apt-get -qq update && apt-get -qq install --no-install-recommends debootstrap qemu-system-x86 qemu-utils </dev/null >/dev/null; \
+	[ -z "$$(missing)" ] || { $(fail) "Not there: $$(missing)"; exit 1; }
+
+$(MACHINE)/base/.ready: tests/machine/base.sh $(wildcard tests/machine/guest/bench*)
+	@$(say) 'Making a Debian that boots: some minutes, once'
+	@mkdir -p $(MACHINE) && PATH="$$PATH:/usr/sbin:/sbin" nice tests/machine/base.sh $(MACHINE)/base >$(MACHINE)/base.log 2>&1 \
+		|| { tail -20 $(MACHINE)/base.log; $(fail) "Not made: all of it is in $(MACHINE)/base.log"; exit 1; }
+
+$(MACHINE)/disk.img: $(MACHINE)/base/.ready tests/machine/image.sh requirements/gateway.txt pyproject.toml README.md \
+		$(shell find agent protocol storage simulator systemd -type f -not -path '*/__pycache__/*')
+	@$(say) 'Installing the gateway on it, as README.md says'
+	@PATH="$$PATH:/usr/sbin:/sbin" nice tests/machine/image.sh $(MACHINE)/base $@
+
 .PHONY: bench
 bench: counterparts .venv/.ready  ## speed and memory, each figure beside its floor
 	@.venv/bin/python -m benchmarks

@@ -16,10 +16,13 @@ GUEST: Final = Path(__file__).parent / "guest"
 BROKER: Final = "mqtt.example.net"
 """The machine knows it by this name, the host by its own; its certificate is for both."""
 
+ONLINE_S: Final = 300.0
+"""After a boot a gateway waits for up to two minutes before it dials, because a whole district may have booted with it."""
+
 _INSTALL: Final = """
 cd /root/fluss-gateway
 /opt/fluss-gateway/bin/fluss-agent check-config
-install systemd/fluss-agent.service /etc/systemd/system/ && systemctl enable fluss-agent
+install systemd/fluss-agent.service /etc/systemd/system/ && systemctl enable --now fluss-agent
 """
 
 
@@ -47,7 +50,7 @@ class Station:
             self.machine.put(f"/etc/fluss-agent/{name}", (self.office.home / source).read_text(), mode)
         for tool in ("probe.py", "hang.py"):
             self.machine.put(f"/opt/fluss-gateway/{tool}", (GUEST / tool).read_text())
-        self.machine.sh(_INSTALL)
+        self.machine.sh(_INSTALL, within_s=180)
         return boot_s
 
     def stop(self) -> None:

@@ -70,12 +70,12 @@ def opened(kind: int, protocol: int = 0, family: int = socket.AF_INET) -> None:
 def listened() -> None:
     with socket.socket() as wire:
         wire.bind(("127.0.0.1", 0))
+        wire.listen()
 
 
 def read(path: str) -> None:
-    with Path(path).open("rb", buffering=0) as file:
-        os.set_blocking(file.fileno(), False)
-        file.read(16)
+    """Open to read; to be let in is enough."""
+    os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
 
 
 def written(folder: str) -> None:
@@ -84,7 +84,7 @@ def written(folder: str) -> None:
 
 def put(path: str) -> None:
     """Open to write, and change nothing."""
-    Path(path).open("ab").close()
+    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY))
 
 
 def mounted() -> None:
@@ -121,7 +121,9 @@ def in_a_child(act: Callable[[], None]) -> Callable[[], None]:
 def stored() -> None:
     with tempfile.TemporaryDirectory(dir=STATE) as place:
         store = sqlite3.connect(Path(place, "store.db"))
-        store.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+        store.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t (x); INSERT INTO t VALUES (1)"
+        )
         store.close()
 
 
@@ -131,18 +133,12 @@ def threaded() -> None:
     thread.join()
 
 
-def called_back() -> None:
-    number = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(lambda *_: 0)
-    LIBC.qsort((ctypes.c_int * 2)(2, 1), 2, 4, number)
-
-
 STATE = os.environ.get("STATE_DIRECTORY", "/root")
 CREDENTIALS = os.environ.get("CREDENTIALS_DIRECTORY", "/etc/fluss-agent")
 
 NEEDED: dict[str, Callable[[], object]] = {
     "SQLite with a write-ahead log in the state directory": stored,
     "a thread": threaded,
-    "a function called back from C": called_back,
     "a time zone": lambda: ZoneInfo("Africa/Johannesburg"),
     "its own credential": lambda: read(f"{CREDENTIALS}/mqtt.key"),
     "its own configuration": lambda: read("/etc/fluss-agent/agent.toml"),
@@ -205,9 +201,18 @@ def answer(attempt: Callable[[], object]) -> str:
     """`allowed`, or what the machine says against it."""
     try:
         attempt()
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, MemoryError, subprocess.TimeoutExpired) as error:
         return str(error)
     return "allowed"
+
+
+def startable(path: Path) -> bool:
+    """Whether it may be executed, and whatever has to read it as well."""
+    if not path.is_file() or not os.access(path, os.X_OK):
+        return False
+    with path.open("rb") as file:
+        first = file.readline(200)
+    return not first.startswith(b"#!") or os.access(first[2:].split()[0], os.X_OK)
 
 
 def executable() -> list[str]:
@@ -218,7 +223,7 @@ def executable() -> list[str]:
         for folder, _, names in os.walk(root):
             for name in names:
                 path = Path(folder, name)
-                if path.is_file() and ".so" not in name and os.access(path, os.X_OK):
+                if ".so" not in name and startable(path):
                     found.add(str(path.resolve()))
     return sorted(found)
 
