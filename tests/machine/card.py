@@ -1,8 +1,8 @@
 """A memory card with a cache that forgets: what a power cut leaves of the writes that nobody had flushed.
 
-QEMU's `blklogwrites` writes down every write and flush of the machine, in the order in which they ended, in the format of
-the kernel's dm-log-writes. The card is the image as it was at the start, and on it everything up to the last flush; of
-what came later, some writes, and some of those torn between two sectors.
+QEMU's `blklogwrites` writes down every write and flush of the machine, in the order in which they ended, in the format
+of the kernel's dm-log-writes. The card is the image as it was at the start, and on it everything up to the last flush;
+of what came later, some writes, and some of those torn between two sectors.
 """
 
 import random

@@ -17,10 +17,10 @@ BROKER: Final = "mqtt.example.net"
 """The machine knows it by this name, the host by its own; its certificate is for both."""
 
 ONLINE_S: Final = 300.0
-"""After a boot a gateway waits for up to two minutes before it dials, because a whole district may have booted with it."""
+"""After a boot a gateway waits for up to two minutes before it dials: a whole district may have booted with it."""
 
 _INSTALL: Final = """
-cd /root/fluss-gateway
+cd /usr/src/fluss-gateway
 /opt/fluss-gateway/bin/fluss-agent check-config
 install systemd/fluss-agent.service /etc/systemd/system/ && systemctl enable --now fluss-agent
 """

@@ -19,13 +19,16 @@ OUTAGE_S = 150.0
 """Long enough for five words that systemd would miss."""
 
 STATE = "/var/lib/private/fluss-agent"
-HANGING = "ExecStart=\nExecStart=/opt/fluss-gateway/bin/python /opt/fluss-gateway/hang.py run --config /etc/fluss-agent/agent.toml"
+HANGING = (
+    "ExecStart=",
+    "ExecStart=/opt/fluss-gateway/bin/python /opt/fluss-gateway/hang.py run --config /etc/fluss-agent/agent.toml",
+)
 
 
 @pytest.fixture(scope="module")
 def able_to_hang(station: Station) -> Iterator[Station]:
     """The daemon as it is, but that it hangs where it is told to."""
-    station.change(HANGING)
+    station.change(*HANGING)
     yield station
     station.change()
 
