@@ -32,7 +32,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a cut left: how many writes were flushed, and of the others, how many are there, torn and gone."""
+    """What a cut left: how many entries up to the last flush, and of later writes, how many are there, torn and gone."""
 
     flushed: int
     kept: int
@@ -43,7 +43,7 @@ class Left:
 def cut(log: Path, card: Path, chance: random.Random) -> Left:
     """Bring `card` from where it was when the machine started to what a power cut leaves of the writes in `log`."""
     writes = list(written(log))
-    flushed = max((number for number, each in enumerate(writes) if each.flushes), default=0)
+    flushed = max((number for number, each in enumerate(writes) if each.flushes), default=-1)
     kept = torn = gone = 0
     with card.open("r+b") as file:
         for number, each in enumerate(writes):
@@ -60,7 +60,7 @@ def cut(log: Path, card: Path, chance: random.Random) -> Left:
                         continue
             file.seek(each.offset)
             file.write(content)
-    return Left(flushed, kept, torn, gone)
+    return Left(flushed + 1, kept, torn, gone)
 
 
 def written(log: Path) -> Iterator[Write]:
