@@ -32,7 +32,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a cut left: how many entries up to the last flush, and of later writes, how many are there, torn and gone."""
+    """What a cut left: how many entries up to the last flush; of later writes, how many are there, torn and gone."""
 
     flushed: int
     kept: int
