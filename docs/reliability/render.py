@@ -22,7 +22,7 @@ Run = Mapping[str, Any]
 
 
 def rendered() -> str:
-    """The whole document. Raises KeyError where a bar names a count that no run has told, but for those of a machine."""
+    """The whole document. Raises KeyError where a bar names a count that no run has told, unless it takes a machine."""
     book = tomllib.loads((HERE / "bars.toml").read_text(encoding="utf-8"))
     runs = {words: json.loads((HERE / name).read_text()) for name, words in RUNS.items() if (HERE / name).exists()}
     machine = runs.get(RUNS["machine.json"], {"tried": {}})
