@@ -57,8 +57,9 @@ class Board:
     async def __aenter__(self) -> Self:
         for port in [free_port() for _ in range(_PORT_TRIES)]:
             with suppress(OSError):  # lost to somebody else since
-                self._server = await asyncio.start_server(self._serve, LOOPBACK, port)
+                self._server = await asyncio.start_server(self._serve, LOOPBACK, port, start_serving=False)
                 self.port = port
+                await self._server.start_serving()
                 return self
         raise AssertionError("no port is free")
 
@@ -134,6 +135,9 @@ class Board:
         return str(first.get("reason", first["type"]))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # it had dialled before this board was gone, and nobody had taken the call
+            writer.transport.abort()
+            return
         serving = asyncio.current_task()
         assert serving is not None
         self._serving.add(serving)

@@ -237,7 +237,8 @@ async def test_board_without_a_clock_refuses_what_ended_before_its_floor(
 ) -> None:
     """In days from now, from the authority to the broker; the floor is a year ago. What ended since, nobody knows."""
     floor = ms(now() - 365 * DAY)
-    trusted, certificate = made = handmade(tmp_path, host, [now() + each * DAY for each in ends])
+    moments = [now() + each * DAY for each in ends]
+    trusted, certificate = made = handmade(tmp_path, host, moments)
     if words is not None:
         await shown_and_refused(host, made, words, floor=floor)
         return
@@ -246,7 +247,7 @@ async def test_board_without_a_clock_refuses_what_ended_before_its_floor(
         street(host, address.port) as here,
         connected(new_link(Address(host, here.tls.port, "gw-1", tls=Tls(trusted)), floor=floor)) as link,
     ):
-        assert link.chain_end == ms(min(now() + each * DAY for each in ends)) // 1000 * 1000
+        assert link.chain_end == ms(min(moments)) // 1000 * 1000
         assert here.clear() == []
 
 
