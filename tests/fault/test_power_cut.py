@@ -33,9 +33,9 @@ pytestmark = pytest.mark.usefixtures("strace_installed", "mosquitto_installed")
 @pytest.mark.parametrize(
     ("telling", "version", "wanted"),
     [
-        pytest.param(stories.lists, None, 3_000, id="lists"),
-        pytest.param(stories.gates, None, 3_000, id="gates"),
-        *(pytest.param(stories.upgrade, each, 1_000, id=f"version {each}") for each in OLDER),
+        pytest.param(stories.lists, None, 2_000, id="lists"),
+        pytest.param(stories.gates, None, 2_000, id="gates"),
+        *(pytest.param(stories.upgrade, each, 500, id=f"version {each}") for each in OLDER),
     ],
 )
 async def test_power_may_go_at_any_moment(

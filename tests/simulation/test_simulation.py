@@ -1,4 +1,4 @@
-"""Hundreds of worlds, a day in one of them, and mistakes put in on purpose. A failure tells how to see it again."""
+"""A thousand worlds, a day in one of them, and mistakes put in on purpose. A failure tells how to see it again."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.counterparts.soak import FACTOR, scaled
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.world import LENGTH_S, Outcome, live
 
-CHUNKS = 20
+CHUNKS = 50
 WORLDS = scaled(20)
 """In each chunk."""
 
