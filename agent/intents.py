@@ -19,6 +19,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from protocol.vocabulary import Action, Channel, ClockState, Direction
+from storage import durable
 from storage.secret import OVERHEAD, Secret
 
 log = structlog.get_logger()
@@ -185,11 +186,7 @@ def _opened(path: Path) -> int:
             os.ftruncate(file, 0)
             _put(file, bytes(SLOTS * SLOT_BYTES), 0)
             os.fsync(file)
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            durable.sync(path.parent)
     except OSError:
         os.close(file)
         raise

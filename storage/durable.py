@@ -13,10 +13,14 @@ def sync(path: Path) -> None:
         os.close(file)
 
 
-def put(path: Path, content: bytes) -> None:
-    """Have a file hold this, or what it held before, whenever the power goes; raises OSError."""
+def put(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Have a file hold this, or what it held before, whenever the power goes; raises OSError.
+
+    `mode` is that of the new file, less the umask.
+    """
     fresh = path.with_name(path.name + ".new")
-    fresh.write_bytes(content)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode), "wb") as file:
+        file.write(content)
     sync(fresh)
     fresh.replace(path)
     sync(path.parent)

@@ -4,7 +4,6 @@ The key is a file of its own. Without it nobody can tell whose hash it is; with 
 seconds, so a copy of the store should not travel with its key.
 """
 
-import os
 import secrets
 from collections.abc import Callable
 from hashlib import blake2b
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+
+from storage import durable
 
 log = structlog.get_logger()
 
@@ -43,16 +44,5 @@ def key_in(file: Path) -> bytes:
 
 def _made(file: Path) -> bytes:
     key = secrets.token_bytes(KEY_BYTES)
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.touch(mode=0o600)
-    with fresh.open("wb") as out:
-        out.write(key)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.put(file, key, mode=0o600)
     return key
