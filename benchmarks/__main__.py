@@ -13,6 +13,7 @@ from agent import logs
 from benchmarks import card, end_to_end, lag, memory, numbers, opening, stages, startup, wear
 from benchmarks.bench import DISK
 from benchmarks.figure import Figure, Target
+from benchmarks.memory_card import NoCard
 from benchmarks.report import Report
 
 ROUNDS: Final = 5
@@ -75,8 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         available = sections(Path(home), report.rounds, QUICK_BY if chosen.quick else 1)
         for name in chosen.section or names:
             title, measure = available[name]
-            with console.status(f"{title} …"):
-                measured[name] = measure()
+            try:
+                with console.status(f"{title} …"):
+                    measured[name] = measure()
+            except NoCard as why:
+                console.print(f"\n[bold]{title}[/bold]: [yellow]not measured: {why}[/yellow]")
+                continue
             report.section(console, title, measured[name])
     if chosen.json:
         chosen.json.write_text(report.document(measured))
