@@ -10,7 +10,6 @@ What paho does not do for us decides the shape:
 """
 
 import asyncio
-import select
 import ssl
 import threading
 import time
@@ -249,6 +248,9 @@ class Connection:
             self._failure = Failure(str(error))
         except (OSError, UnicodeError) as error:
             self._failure = broker.unreachable(self._address, error, time.gmtime().tm_year)
+        except Exception as error:
+            self._failure = Failure(f"no fault of {self._address.place}, but of this program: {error!r}")
+            raise
         finally:
             if (sock := client.socket()) is not None:
                 sock.close()
@@ -293,19 +295,17 @@ class Connection:
         """Move bytes both ways until the connection ends."""
         while self._cut is None and (sock := cast("socket.socket | None", client.socket())) is not None:
             listening = self.inbox.held < _HELD_BYTES
-            # Packets already decrypted wait inside OpenSSL, where select() does not see them.
+            # Packets already decrypted wait inside OpenSSL, where poll() does not see them.
             decrypted = listening and isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-            reading: list[socket.socket | line.Bell] = [sock, self._bell] if listening else [self._bell]
-            writing = [sock] if client.want_write() else []
-            readable, writable, _ = select.select(reading, writing, [], 0 if decrypted else _TICK_S)
-            if self._bell in readable:
-                self._bell.quieten()
-            if decrypted or sock in readable:
+            found = line.ready(
+                sock, self._bell, 0.0 if decrypted else _TICK_S, reads=listening, writes=client.want_write()
+            )
+            if decrypted or found.readable:
                 client.loop_read()
             elif listening and client.keepalive and line.silence_s(sock) > client.keepalive + self._address.answer_s:
                 self._failure = broker.silent(self._address, client.keepalive + self._address.answer_s)
                 return
-            if sock in writable:
+            if found.writable:
                 client.loop_write()
             client.loop_misc()
 

@@ -139,8 +139,9 @@ class Intents:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._forget, who)
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Let go of the file, once what is being written is written."""
+        self._thread.submit(self._let_go)
+        self._thread.shutdown(wait=False)
 
     def _kept(self) -> list[tuple[int, Intent]]:
         """What can be read, by slot."""
@@ -173,10 +174,13 @@ class Intents:
             os.fdatasync(self._file)
         except OSError:
             # What a failed sync leaves in the cache is not to be trusted: the next one starts from a fresh descriptor.
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+            self._let_go()
             raise
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 def _opened(path: Path) -> int:

@@ -1,10 +1,11 @@
 """The line to a broker as the kernel knows it: its settings, its silence, and the bell that wakes its thread."""
 
+import select
 import socket
 import struct
 import sys
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 _RESENDING_MS: Final = 20_000  # how long the kernel sends again before it gives a connection up; tcp(7)
 _PROBE_S: Final = 2.0
@@ -34,8 +35,28 @@ def listens(host: str, port: int) -> bool:
     return True
 
 
+class Ready(NamedTuple):
+    """What can be done with a socket now without waiting; its end can be read and written too."""
+
+    readable: bool
+    writable: bool
+
+
+def ready(sock: socket.socket, bell: "Bell", wait_s: float, *, reads: bool, writes: bool) -> Ready:
+    """Wait until there is something to do, or the bell rings; poll(2), because select(2) knows 1,024 descriptors."""
+    waiting = select.poll()
+    waiting.register(bell, select.POLLIN)
+    if reads or writes:  # an end is told even to those who asked for nothing: it would be told for ever
+        waiting.register(sock, (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0))
+    found = dict(waiting.poll(wait_s * 1000))
+    if bell.fileno() in found:
+        bell.quieten()
+    seen, ended = found.get(sock.fileno(), 0), select.POLLHUP | select.POLLERR
+    return Ready(reads and bool(seen & (select.POLLIN | ended)), writes and bool(seen & (select.POLLOUT | ended)))
+
+
 class Bell:
-    """Wakes a thread that waits in select(): it listens to the bell like to any socket."""
+    """Wakes a thread that waits in poll(): it listens to the bell like to any socket."""
 
     def __init__(self) -> None:
         self._inside, self._button = socket.socketpair()
@@ -43,7 +64,7 @@ class Bell:
         self._button.setblocking(False)
 
     def fileno(self) -> int:
-        """What select() looks at."""
+        """What poll() looks at."""
         return self._inside.fileno()
 
     def ring(self) -> None:

@@ -1,13 +1,16 @@
 """A thousand worlds, a day in one of them, and mistakes put in on purpose. A failure tells how to see it again."""
 
+import gc
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from tests.counterparts.soak import FACTOR, scaled
+from tests.counterparts.waiting import wait_until
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.world import LENGTH_S, Outcome, live
 
@@ -36,11 +39,13 @@ def sound(outcome: Outcome, length_s: float) -> None:
 @pytest.mark.timeout(60 * max(1.0, FACTOR))
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_worlds(chunk: int, record_property: Record) -> None:
-    lived_s = 0.0
+    lived_s, files = 0.0, psutil.Process().num_fds()
     for seed in range(chunk * WORLDS + 1, (chunk + 1) * WORLDS + 1):
         outcome = live(seed, LENGTH_S)
         sound(outcome, LENGTH_S)
         lived_s += outcome.lived_s
+    gc.collect()  # the last of the dead, where they hold one another
+    wait_until(lambda: psutil.Process().num_fds() <= files, what="every file of the dead closed")
     record_property("tried:simulated worlds", WORLDS)
     record_property("tried:hours in simulated worlds", round(lived_s / 3600))
 

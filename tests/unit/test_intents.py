@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from structlog.testing import capture_logs
 from agent import intents as module
 from agent.intents import SLOT_BYTES, SLOTS, Intent, IntentFault, Intents, next_number
 from protocol.vocabulary import Action, Channel, ClockState, Direction
+from tests.counterparts.waiting import until
 
 NOON = 1_800_000_000_000
 Limit = Callable[[int | None], None]
@@ -336,3 +338,16 @@ async def test_card_that_hangs_keeps_nobody_waiting_for_long(
     hangs.set()
     await waiting
     assert numbers(path) == [1, 2]
+
+
+async def test_closed_it_holds_no_file(path: Path) -> None:
+    opened = Intents(path)
+    await written(opened, 1, 2)
+    assert path in held()
+    opened.close()
+    await until(lambda: path not in held())
+
+
+def held() -> list[Path]:
+    """What this process has open."""
+    return [Path(entry.path) for entry in psutil.Process().open_files()]
