@@ -6,6 +6,7 @@ a gate is believed only when its seal matches. A seal is no secret and stops nob
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from struct import Struct
 from typing import Any, Final
 
 import orjson
@@ -18,11 +19,14 @@ USER: Final = (
 CODE: Final = "code, device, digits, name, mobile, made_at, expires_at, entry, exit, entered_at, left_at"
 DEVICE: Final = "device, device_id"
 
+_WORD: Final = Struct(">q")
+
 
 def seal(*said: Any) -> int:  # noqa: ANN401 -- whatever a column holds
     """The seal of a row that says this, as SQLite's signed integer; a function of every connection that writes."""
     # A bit of rot makes a text a blob, which JSON has no word for: what was written never has one.
-    return int.from_bytes(blake2b(orjson.dumps(said, default=repr), digest_size=8).digest(), "big", signed=True)
+    word: int = _WORD.unpack(blake2b(orjson.dumps(said, default=repr), digest_size=8).digest())[0]
+    return word
 
 
 def resealed(stored: int, before: int, after: int) -> int:
