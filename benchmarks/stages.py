@@ -8,7 +8,7 @@ import gc
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
@@ -62,16 +62,25 @@ class Watch:
     @contextmanager
     def on(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
-        yield
-        self.seconds[stage] += time.perf_counter() - start
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - start
 
-    def plain(self, stage: str, work: Callable[P, T]) -> Callable[P, T]:
-        """The function, its time noted."""
+    def drawn(self, stage: str, work: Callable[P, Generator[None, None, T]]) -> Callable[P, Generator[None, None, T]]:
+        """The generator function, the time of its steps noted."""
 
         @wraps(work)
-        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
-            with self.on(stage):
-                return work(*args, **kwargs)
+        def timed(*args: P.args, **kwargs: P.kwargs) -> Generator[None, None, T]:
+            steps = work(*args, **kwargs)
+            while True:
+                try:
+                    with self.on(stage):
+                        next(steps)
+                except StopIteration as done:
+                    result: T = done.value
+                    return result
+                yield
 
         return timed
 
@@ -98,7 +107,7 @@ async def flow(fresh: Sequence[bytes], again: Sequence[bytes], home: Path) -> li
         for batch in (fresh, again):
             watch = Watch()
             with ExitStack() as patches:
-                patches.enter_context(patch("storage.apply.merge", watch.plain("merge", merge)))
+                patches.enter_context(patch("storage.apply.merge", watch.drawn("merge", merge)))
                 for name in ("fetch", "execute", "many"):
                     statement = watch.awaited("statements", getattr(Transaction, name))
                     patches.enter_context(patch.object(Transaction, name, statement))

@@ -130,9 +130,11 @@ async def _settle(
                 if batch.mode is Mode.REPLACE:
                     spared += _spared(view, batch, roll, results)
                     view.added[batch.number] = view.added.get(batch.number, 0) + _growth(results)
-            counts.update([result.outcome.value for result in results])
             hidden = {each for each in unnamed if view is None or view.hides(each)}
-            runs += _runs(device_id, *_without(hidden, roll.mobiles, results))
+            alike = _runs(device_id, *_without(hidden, roll.mobiles, results))
+            for run in alike:
+                counts[run.outcome.value] += len(run.mobiles)
+            runs += alike
         if batch.mode is Mode.REPLACE and views:
             batch.unnamed += sum(roll.mobiles[item] is None for item in roll.faults)
         desk.receipt(_receipt(Verdict.APPLIED, roll, batch, counts), batch.number)

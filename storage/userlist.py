@@ -1,6 +1,7 @@
 """The allowed-user list in SQL: one look at what is there, one sorted write of what changes."""
 
 from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -21,9 +22,10 @@ _WHOLE = f"""
 SELECT {COLUMNS}, seal = seal({seals.USER})
 FROM json_each(?) AS named CROSS JOIN users ON users.device = ? AND users.mobile = named.value
 """
-_ADD = f"INSERT INTO users ({COLUMNS}, seal) VALUES ({', '.join('?' * 16)})"
-_PUT = f"""
-{_ADD} ON CONFLICT (device, mobile) DO UPDATE SET origin = excluded.origin, changed_at = excluded.changed_at,
+_INSERT = f"INSERT INTO users ({COLUMNS}, seal) VALUES"
+_ROW = f"({', '.join('?' * 16)})"
+_UPDATE = """
+ON CONFLICT (device, mobile) DO UPDATE SET origin = excluded.origin, changed_at = excluded.changed_at,
     status = excluded.status, accepted = excluded.accepted, permission = excluded.permission,
     starts_at = excluded.starts_at, ends_at = excluded.ends_at, schedule = excluded.schedule, name = excluded.name,
     notes = excluded.notes, units = excluded.units, wifi = excluded.wifi, deadline = excluded.deadline,
@@ -65,6 +67,10 @@ class Glance(NamedTuple):
 SLICE: Final = 1_000
 """How many people the loop goes through at a time: between slices it answers the gate."""
 
+BLOCK: Final = 250
+"""How many rows a statement writes: a third faster than one each, and the interpreter is free meanwhile."""
+
+_BLOCK: Final = _INSERT + ", ".join([_ROW] * BLOCK)
 _MOBILE = attrgetter("mobile")
 T = TypeVar("T")
 
@@ -100,14 +106,24 @@ async def whole(transaction: Transaction, device: int, mobiles: Collection[int])
 
 async def put(transaction: Transaction, users: Collection[User], known: Container[int]) -> None:
     """Write rows of one device, some of whose mobiles are `known`, in key order: neighbours share a page."""
-    for some in _slices(sorted(users, key=_MOBILE)):
-        await transaction.many(_ADD, [_sealed(user) for user in some if user.mobile not in known])
-        await transaction.many(_PUT, [_sealed(user) for user in some if user.mobile in known])
+    users = sorted(users, key=_MOBILE)
+    await _write(transaction, [user for user in users if user.mobile not in known], "")
+    await _write(transaction, [user for user in users if user.mobile in known], _UPDATE)
+
+
+async def _write(transaction: Transaction, users: Sequence[User], on_conflict: str) -> None:
+    for some in _slices(users, BLOCK):
+        rows = [_sealed(user) for user in some]
+        if len(rows) == BLOCK:
+            await transaction.execute(_BLOCK + on_conflict, tuple(chain.from_iterable(rows)))
+        else:
+            await transaction.many(_INSERT + _ROW + on_conflict, rows)
 
 
 def _sealed(user: User) -> tuple[Any, ...]:
     """The row and its seal, as a plain tuple: sqlite3 takes much longer to bind one that has names."""
-    return (*user, seals.seal(user.device, user.mobile, *user[CONTENT]))
+    row = tuple(user)
+    return (*row, seals.seal(*row[:2], *row[CONTENT]))
 
 
 async def move(transaction: Transaction, device: int, moves: Iterable[tuple[int, int]]) -> None:
@@ -115,5 +131,5 @@ async def move(transaction: Transaction, device: int, moves: Iterable[tuple[int,
     await transaction.many(_MOVE, [(origin, device, mobile) for mobile, origin in sorted(moves)])
 
 
-def _slices(everybody: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (everybody[start : start + SLICE] for start in range(0, len(everybody), SLICE))
+def _slices(everybody: Sequence[T], most: int = SLICE) -> Iterator[Sequence[T]]:
+    return (everybody[start : start + most] for start in range(0, len(everybody), most))
