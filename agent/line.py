@@ -62,19 +62,24 @@ class Bell:
         self._inside, self._button = socket.socketpair()
         self._inside.setblocking(False)
         self._button.setblocking(False)
+        self._rung = False
 
     def fileno(self) -> int:
         """What poll() looks at."""
         return self._inside.fileno()
 
     def ring(self) -> None:
-        """Wake the thread, if there still is one."""
-        with suppress(OSError):  # full: it is about to look anyway; closed: nobody is left
+        """Wake the thread, if there still is one; for what has been laid ready for it before."""
+        if self._rung:
+            return  # it has not looked since
+        self._rung = True
+        with suppress(OSError):  # closed: nobody is left
             self._button.send(b"\0")
 
     def quieten(self) -> None:
-        """Forget all rings so far; there has been one."""
-        self._inside.recv(4096)
+        """Forget all rings so far; there has been one. Whoever calls it looks afterwards at what was laid ready."""
+        self._inside.recv(1)
+        self._rung = False
 
     def close(self) -> None:
         """Take it down; ringing it has no effect any more."""

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -60,6 +61,19 @@ def test_bell_wakes_and_is_quiet_again(bell: Bell) -> None:
         bell.ring()
         assert ready(ours, bell, 60, reads=False, writes=False) == Ready(readable=False, writable=False)
         assert ready(ours, bell, 0.01, reads=False, writes=False) == Ready(readable=False, writable=False)
+
+
+def test_rings_are_one_until_somebody_looks(bell: Bell) -> None:
+    for _ in range(3):
+        for _ in range(10):
+            bell.ring()
+        assert rings(bell)
+        bell.quieten()
+        assert not rings(bell)
+
+
+def rings(bell: Bell) -> bool:
+    return bool(select.select([bell], [], [], 0)[0])
 
 
 @pytest.mark.usefixtures("many_descriptors")
