@@ -153,15 +153,15 @@ _TABLES: Final[Mapping[str, type[_Table]]] = {
 }
 
 
-def load(path: Path) -> Config:
+def load(path: Path, reads: config_file.Reads = config_file.content) -> Config:
     """The configuration in a file.
 
     Files it names are looked for as systemd credentials (`$CREDENTIALS_DIRECTORY`), then beside it; nothing is created.
-    Raises ConfigError with every mistake at once.
+    `reads` gives what it and the keys it trusts say. Raises ConfigError with every mistake at once.
     """
-    document = config_file.read(path)
+    document = config_file.read(path, reads)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    places = config_values.Places(path.absolute().parent, Path(credentials) if credentials else None)
+    places = config_values.Places(path.absolute().parent, Path(credentials) if credentials else None, reads)
     mistakes = list(contradictions(document))
     try:
         config = Config.model_validate(document, context=places)

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import zoneinfo
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -19,6 +20,7 @@ from pydantic import ValidationInfo, ValidatorFunctionWrapHandler
 from pydantic_core import PydanticKnownError
 
 from agent import config_drivers
+from agent.config_file import Reads, content
 from agent.config_findings import shown, suggestion
 from protocol import mobile
 from protocol.signatures import Key, KeyFault, public_key
@@ -41,6 +43,8 @@ class Places:
     credentials: Path | None
     """The directory of systemd's credentials. They go before files beside the configuration: what the unit handed over
     on purpose is readable to the service, the original of the same name often is not."""
+    reads: Reads = content
+    """How files that are no secrets are read."""
 
 
 def host(text: str) -> str:
@@ -128,32 +132,16 @@ def secret(value: object, info: ValidationInfo) -> Secret:
 
 def file(value: object, info: ValidationInfo) -> Path:
     """A file that can be read and is not empty: a systemd credential, absolute, or beside the configuration."""
-    name, places = _path(value), cast("Places", info.context)
-    path = places.beside / name
-    try:
-        if places.credentials and "/" not in name:
-            credential = places.credentials / name
-            # What was not provided is there as one line break, the default our unit gives to every credential.
-            if credential.is_file() and credential.stat().st_size > 1:
-                return credential
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ValueError(f"{path} is not a file")
-        with path.open("rb") as content:
-            if not content.read(1):
-                raise ValueError(f"{path} is empty")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    path = _placed(_path(value), cast("Places", info.context))
+    _content(path, content, 0)
     return path
 
 
 def key(value: object, info: ValidationInfo) -> Key:
     """A file with the public half of a key that signs."""
-    path = file(value, info)
-    try:
-        with path.open("rb") as content:
-            text = content.read(_MAX_KEY_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    places = cast("Places", info.context)
+    path = _placed(_path(value), places)
+    text = _content(path, places.reads, _MAX_KEY_BYTES)
     if len(text) > _MAX_KEY_BYTES:
         raise ValueError(f"{path} is too large for a key")
     try:
@@ -187,6 +175,36 @@ def state_dir(value: object, info: ValidationInfo) -> Path:
     if nearest != path and not os.access(nearest, os.W_OK | os.X_OK):
         raise ValueError(f"{path} cannot be written: this user (uid {os.geteuid()}) may not write in {nearest}")
     return path
+
+
+def _placed(name: str, places: Places) -> Path:
+    if places.credentials and "/" not in name:
+        credential = places.credentials / name
+        # What was not provided is there as one line break, the default our unit gives to every credential.
+        try:
+            if credential.is_file() and credential.stat().st_size > 1:
+                return credential
+        except OSError as error:
+            raise ValueError(f"{credential} cannot be read: {error.strerror}") from error
+    return places.beside / name
+
+
+def _content(path: Path, reads: Reads, most: int) -> bytes:
+    if _is_special(path):  # opening a pipe would wait for its other end
+        raise ValueError(f"{path} is not a file")
+    try:
+        said = reads(path, most)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if not said:
+        raise ValueError(f"{path} is empty")
+    return said
+
+
+def _is_special(path: Path) -> bool:
+    with suppress(OSError):
+        return not stat.S_ISREG(path.stat().st_mode)
+    return False
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

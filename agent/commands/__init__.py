@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from agent.config import Config, load
+from agent.spare import ROTTEN, Spare, state_directory
+
 config_option = click.option(
     "--config",
     "path",
@@ -15,3 +18,12 @@ config_option = click.option(
     metavar="FILE",
     help="The configuration of the gateway.",
 )
+
+
+def configuration(path: Path) -> Config:
+    """What a file of this name says, or said before the card changed it; raises ConfigError."""
+    spare = Spare(state_directory(Config.model_fields["state_dir"].default))
+    config = load(path, spare.read)
+    for rotten in spare.rotten:
+        click.echo(f"warning: {rotten}: {ROTTEN}", err=True)
+    return config

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from agent import exits
-from agent.commands import config_option
-from agent.config import Config, Device, Mqtt, load
+from agent.commands import config_option, configuration
+from agent.config import Config, Device, Mqtt
 from agent.config_checks import concerns
 from storage import engine
 
@@ -19,7 +19,7 @@ _COLUMNS = ("device", "name", "kind", "time zone", "max users", "driver", "opens
 @config_option
 def command(path: Path) -> int:
     """Check the configuration without touching anything."""
-    config = load(path)
+    config = configuration(path)
     click.echo(f"{path}: no mistakes\n")
     show = _show_table if sys.stdout.isatty() else _show_plain
     show(_facts(config), [_row(device) for device in config.devices])

@@ -11,12 +11,12 @@ import click
 
 from agent import exits
 from agent.clock import wall_ms
-from agent.commands import config_option
+from agent.commands import config_option, configuration
 from agent.commands.cells import write_array, write_cells
 from agent.commands.devices import chosen, device_option
 from agent.commands.tables import Column, on_terminal, show_line, show_rows, utf8_output
 from agent.commands.times import local, since
-from agent.config import Config, Device, load
+from agent.config import Config, Device
 from agent.store_path import opened
 from protocol.events import Event, EventMessage, event_payload
 from protocol.mobile import e164
@@ -77,7 +77,7 @@ def command(
 
     CURSOR is the number of an event (`eventId`): that of the first one shown brings those before it.
     """
-    config = load(path)
+    config = configuration(path)
     devices = chosen(config, device_ids)
     bounds = _bounds(devices, first, end)
     with opened(config) as reader:

@@ -8,14 +8,14 @@ from typing import Any, Final
 import click
 
 from agent import exits
-from agent.commands import config_option
+from agent.commands import config_option, configuration
 from agent.commands.cells import json_text, write_array
 from agent.commands.clocks import in_words, seen
 from agent.commands.devices import chosen, device_option, moved_by, titled
 from agent.commands.notes import clock_in, hardware_in, note_in
 from agent.commands.tables import Fact, moment, show_facts, utf8_output
 from agent.commands.times import instant
-from agent.config import Config, Device, load
+from agent.config import Config, Device
 from agent.store_path import is_running, opened
 from protocol.explain import Explanation, explanation
 from protocol.mobile import Numbers, Unassigned, Unusable, e164
@@ -94,7 +94,7 @@ def command(
 
     Exit code: 0 where every device asked about allows it, 1 where one denies it.
     """
-    config = load(path)
+    config = configuration(path)
     devices = chosen(config, device_ids)
     question = _Question(_number(config, mobile), Channel(channel) if channel else None, unit, at)
     exactly = {device.id: _moment(at, device) for device in devices} if at is not None else None

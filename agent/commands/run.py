@@ -8,6 +8,7 @@ from agent import logs
 from agent.commands import config_option
 from agent.config import load
 from agent.config_checks import concerns
+from agent.spare import ROTTEN, Spare, state_directory
 from storage import engine
 
 
@@ -19,7 +20,14 @@ from storage import engine
 def command(path: Path, log_level: str) -> int:
     """Keep the lists, and report what became of every person."""
     logs.configure(log_level)
-    config = load(path)
+    spare = Spare(state_directory())
+    config = load(path, spare.read)
+    for rotten in spare.rotten:
+        logs.get_logger().critical("config.rotten", path=str(rotten), why=ROTTEN)
+    try:
+        spare.keep()
+    except OSError as error:  # the gate is worth more than its spare
+        logs.get_logger().warning("spare.unwritten", error=str(error))
     for concern in concerns(config):
         logs.get_logger().warning("config.questioned", key=concern.key, why=concern.message)
     encrypted = config.store.key is not None

@@ -9,12 +9,12 @@ import click
 
 from agent import exits
 from agent.clock import wall_ms
-from agent.commands import config_option
+from agent.commands import config_option, configuration
 from agent.commands.certificates import certificate_facts, ends_in
 from agent.commands.clocks import in_words, lasting, seen
 from agent.commands.notes import clock_in, hardware_in, note_in
 from agent.commands.tables import Column, Fact, show_facts, show_line, show_rows, utf8_output
-from agent.config import Config, load
+from agent.config import Config
 from agent.config_checks import ANYBODY
 from agent.keep import Keep
 from agent.store_path import is_running, opened
@@ -50,7 +50,7 @@ _ORIGINS: Final = {
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(path: Path, form: str) -> int:
     """Show how the gateway is doing. It works while the daemon runs, and while it does not."""
-    config = load(path)
+    config = configuration(path)
     with opened(config) as reader:
         note = note_in(config.state_dir) if is_running(config.state_dir) else None
         facts = _facts(config, reader, note)

@@ -8,10 +8,10 @@ import click
 
 from agent import bench, exits, logs
 from agent.bench import Deaf, Pulsed
-from agent.commands import config_option
+from agent.commands import config_option, configuration
 from agent.commands.devices import moved_by, named
 from agent.commands.tables import one_line, show_line
-from agent.config import Config, Device, load
+from agent.config import Config, Device
 from agent.config_drivers import Gpio
 from agent.ownership import Occupied, owned
 from agent.store_path import is_running
@@ -31,7 +31,7 @@ def command(path: Path, asked: str, yes: bool) -> int:
 
     Exit code: 0 where the gate was moved, 1 where it was not, 69 where its hardware cannot be reached or says nothing.
     """
-    config = load(path)
+    config = configuration(path)
     device = named(config, asked)
     moves = moved_by(config, device)
     if moves is None:

@@ -11,11 +11,11 @@ import click
 
 from agent import exits
 from agent.clock import wall_ms
-from agent.commands import config_option
+from agent.commands import config_option, configuration
 from agent.commands.cells import write_array, write_cells
 from agent.commands.devices import chosen, device_option, titled
 from agent.commands.tables import Column, moment, on_terminal, show_line, show_rows, utf8_output
-from agent.config import Device, load
+from agent.config import Device
 from agent.store_path import opened
 from protocol.mobile import Numbers, e164
 from protocol.terms import DAYS
@@ -61,7 +61,7 @@ _COLUMNS: Final = (
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def command(path: Path, device_ids: tuple[str, ...], status: str | None, search: str, form: str) -> int:
     """Show who is on the list; --format csv or json is the export."""
-    config = load(path)
+    config = configuration(path)
     wanted = chosen(config, device_ids)
     with opened(config) as reader:
         typed = Search(search, Numbers(config.default_region)) if search.strip() else None
