@@ -248,7 +248,7 @@ class Connection:
             self._failure = Failure(str(error))
         except (OSError, UnicodeError) as error:
             self._failure = broker.unreachable(self._address, error, time.gmtime().tm_year)
-        except Exception as error:
+        except BaseException as error:
             self._failure = Failure(f"no fault of {self._address.place}, but of this program: {error!r}")
             raise
         finally:
