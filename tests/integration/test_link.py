@@ -309,6 +309,20 @@ async def test_wrong_password_is_said_and_a_corrected_one_is_taken_up(
             assert link.status.attempts == 0
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_bug_of_ours_is_not_blamed_on_the_broker(
+    mosquitto: Mosquitto, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(new_link(address)) as link:
+        with monkeypatch.context() as broken:
+            broken.setattr("agent.line.ready", lambda *_, **__: 1 / 0)
+            await until(lambda: "ZeroDivisionError" in (link.status.last_error or ""))
+            assert link.status.last_error is not None
+            assert link.status.last_error.startswith(f"no fault of {address.place}")
+        async with asyncio.timeout(10):
+            await link.connected()
+
+
 async def test_mutual_tls_connects(
     authority: Authority, tmp_path: Path, mosquitto_installed: None, protocol: Protocol
 ) -> None:
