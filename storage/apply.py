@@ -27,6 +27,8 @@ from storage.result import Result, result_extras, unknown_device
 
 T = TypeVar("T")
 
+_EXPIRED = Status.EXPIRED.value
+
 _SPOKEN = "UPDATE devices SET revision = ?, revised_by = ? WHERE device = ?"
 _ADD = """
 INSERT INTO additions VALUES (?, ?, ?) ON CONFLICT (batch, device) DO UPDATE SET added = added + excluded.added
@@ -207,14 +209,16 @@ async def _look(
 
 async def _wanted(rolls: Sequence[Roll], known: Mapping[int, userlist.Glance], origins: Origins) -> set[int]:
     """Users whose content has to be compared; where the same part is sent again, the origin alone proves it equal."""
+    bodies = {number: origins[number].body for number in {row.origin for row in known.values()}}
     wanted: set[int] = set()
     for roll in rolls:
+        equal = {number for number, body in bodies.items() if body == roll.part.content}
         wanted.update(
             person.mobile
             for person in roll.people
             if (row := known.get(person.mobile)) is not None
             and row.status is not None
-            and (row.status == Status.EXPIRED or origins[row.origin].body != roll.part.content)
+            and (row.origin not in equal or row.status == _EXPIRED)
         )
         await asyncio.sleep(0)
     return wanted
