@@ -18,7 +18,7 @@ from protocol.commands import CommandMessage, ReplyError, ReplyMessage, Unusable
 from protocol.mobile import Numbers, usable
 from protocol.signatures import Key
 from protocol.vocabulary import Command, CommandRefusal, Reply
-from storage import events, orders, outbox, replace
+from storage import events, forgotten, orders, outbox, replace
 from storage.database import StorageFault, Transaction
 from storage.outbox import position
 
@@ -28,7 +28,8 @@ _AT_ONCE: Final = frozenset({*ACTIONS, Command.ISSUE_CODE, Command.REVOKE_CODE, 
 """What no list has a say in. All others wait their turn."""
 
 _ONCE: Final = frozenset({Command.ISSUE_CODE})
-"""What must not be carried out twice, beside the commands that move a gate; all others do the same again."""
+"""What is refused where it was carried out before, as the commands that move a gate are; all others but `erase` do the
+same again."""
 
 _ENDS: Final = frozenset({Command.ISSUE_CODE, Command.REVOKE_CODE, Command.CODES, Command.ERASE})
 """What has to have an end where commands are signed: whoever has kept one could play it again when it is forgotten, and
@@ -177,8 +178,8 @@ class Answers:
             delivery, command = await self._line.get()
             if await delivery.turn():
                 if isinstance(command, CommandMessage) and (mobile := self._to_erase(command)) is not None:
-                    finish = await self._erasure.begin(mobile)  # the files take longer, and hold up nobody
-                    tasks.create_task(self._erased(delivery, command.command_id, finish), name="erasure")
+                    finish = await self._begun(command, mobile)  # the files take longer, and hold up nobody
+                    tasks.create_task(self._erased(delivery, command, finish), name="erasure")
                     continue
                 _log(await self._answer(command))
                 if isinstance(command, Unusable) and command.command_id is None:
@@ -190,16 +191,37 @@ class Answers:
         named = command.command is Command.ERASE and command.mobile is not None
         return usable(self._numbers.read(command.mobile or "")) if named else None
 
+    async def _begun(self, command: CommandMessage, mobile: int) -> Callable[[], Awaitable[ErasureReceipt]]:
+        """What does the rest of an erasure; nothing is begun where the same was carried out before.
+
+        Whoever has kept the command could take somebody off the lists who was invited meanwhile. Of two people under
+        one `commandId` both are erased.
+        """
+
+        async def carried_out(transaction: Transaction) -> bool:
+            known = await orders.carried_out(transaction, command.command_id)
+            return known and await forgotten.was_erased(transaction, mobile)
+
+        again = await self._vault.commit(carried_out)
+        return _nothing_left if again else await self._erasure.begin(mobile)
+
     async def _erased(
-        self, delivery: Delivery, command_id: str, finish: Callable[[], Awaitable[ErasureReceipt]]
+        self, delivery: Delivery, command: CommandMessage, finish: Callable[[], Awaitable[ErasureReceipt]]
     ) -> None:
+        """The command is known again when nothing is left to do: one that was cut off, or failed, counts as new."""
         receipt = await finish()
         outcome, error = Reply.DONE, None
         if receipt.left:
             words = f"the number is still in {', '.join(receipt.left)}: not this gateway's files"
             outcome, error = Reply.FAILED, ReplyError(code=CommandRefusal.RESIDUE, message=words)
-        reply = self._reply(command_id, outcome, error, {"erased": dict(receipt.counts)})
-        await self._vault.commit(lambda transaction: outbox.reply(transaction, reply.payload()))
+        reply = self._reply(command.command_id, outcome, error, {"erased": dict(receipt.counts)})
+
+        async def work(transaction: Transaction) -> None:
+            if outcome is Reply.DONE:
+                await orders.remember(transaction, command.command_id, self._until(command))
+            await outbox.reply(transaction, reply.payload())
+
+        await self._vault.commit(work)
         _log(reply)
         delivery.acknowledge()
 
@@ -258,10 +280,14 @@ class Answers:
         return await self._report(transaction, command)
 
     async def _only_once(self, transaction: Transaction, command: CommandMessage) -> None:
-        expires_at = command.expires_at or self._vault.now() + REMEMBER_MS
+        expires_at = self._until(command)
         if orders.seen(self._vault.reader, command.command_id, expires_at):
             raise Unusable(CommandRefusal.REPEATED, SEEN)
         await orders.remember(transaction, command.command_id, expires_at)
+
+    def _until(self, command: CommandMessage) -> int:
+        """How long a command is known again."""
+        return command.expires_at or self._vault.now() + REMEMBER_MS
 
     async def _confirm(self, transaction: Transaction, command: CommandMessage) -> dict[str, Any]:
         if command.batch_id is None:
@@ -314,6 +340,11 @@ class Answers:
             error=error,
             result=result,
         )
+
+
+async def _nothing_left() -> ErasureReceipt:
+    """What is said of somebody who was erased before."""
+    return ErasureReceipt()
 
 
 def _log(reply: ReplyMessage) -> None:

@@ -37,7 +37,7 @@ _LOOK_S: Final = 0.05
 class Receipt:
     """What went, in numbers, and the files (not of this program) in which the number still is."""
 
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=lambda: Erased().counts)
     left: tuple[str, ...] = ()
 
 

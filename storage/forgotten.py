@@ -35,6 +35,7 @@ _AGED: Final = """
 SELECT device, mobile, origin FROM users INDEXED BY users_gone WHERE status IS NULL AND changed_at < ? LIMIT ?
 """
 _DELETE: Final = "DELETE FROM users WHERE device = ? AND mobile = ?"
+_WAS_ERASED: Final = "SELECT 1 FROM forgotten WHERE device = 0 AND hash = hashed(?)"
 _IS_ERASED: Final = """
 SELECT 1 FROM forgotten WHERE device = 0 AND hash = hashed(?1)
 AND NOT EXISTS (SELECT 1 FROM devices CROSS JOIN users USING (device) WHERE mobile = ?1)
@@ -65,6 +66,11 @@ async def revoked(transaction: Transaction, rows: Iterable[tuple[int, int, int, 
 async def erased(transaction: Transaction, mobile: int) -> None:
     """Somebody is forgotten on every device, by whatever anybody has said so far."""
     await transaction.execute(_ERASED, (mobile,))
+
+
+async def was_erased(transaction: Transaction, mobile: int) -> bool:
+    """Whether somebody was erased once, invited again or not; nobody knows it of a store that had heard no list."""
+    return bool(await transaction.fetch(_WAS_ERASED, (mobile,)))
 
 
 async def is_erased(transaction: Transaction, mobile: int) -> bool:

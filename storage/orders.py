@@ -12,6 +12,7 @@ _OTHERS: Final = ""
 may be one of them. No command is called so."""
 
 _SEEN: Final = "SELECT 1 FROM orders WHERE command_id = ? OR command_id = ? AND expires_at >= ?"
+_VERY: Final = "SELECT 1 FROM orders WHERE command_id = ?"
 _REMEMBER: Final = """
 INSERT INTO orders (command_id, expires_at) VALUES (?, ?)
 ON CONFLICT (command_id) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)
@@ -26,6 +27,11 @@ SELECT max(expires_at) FROM (
 def seen(reader: Reader, command_id: str, expires_at: int) -> bool:
     """Whether the command was carried out before, or nobody can tell any more; raises StorageFault."""
     return bool(reader.fetch(_SEEN, (command_id, _OTHERS, expires_at)))
+
+
+async def carried_out(transaction: Transaction, command_id: str) -> bool:
+    """Whether this very command was carried out; one whose name had to be forgotten counts as new."""
+    return bool(await transaction.fetch(_VERY, (command_id,)))
 
 
 async def remember(transaction: Transaction, command_id: str, expires_at: int) -> None:

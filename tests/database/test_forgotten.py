@@ -220,15 +220,26 @@ async def test_word_of_a_key_that_was_taken_out_keeps_nobody_erased_for_ever(sto
 
 
 async def test_erased_is_whoever_was_not_invited_again(store: Store) -> None:
-    async def is_erased() -> bool:
-        return await store.database.transact(lambda transaction: forgotten.is_erased(transaction, int(DAVID)))
+    async def is_erased() -> tuple[bool, bool]:
+        async def work(transaction: Transaction) -> tuple[bool, bool]:
+            now = await forgotten.is_erased(transaction, int(DAVID))
+            return now, await forgotten.was_erased(transaction, int(DAVID))
 
-    await store.receive([part("b1", 5, person())], NOON)
-    assert not await is_erased()
+        return await store.database.transact(work)
+
+    await store.receive([part("b1", 5, person(), person(ZOE, "Zoë"))], NOON)
+    await forget(store, ZOE)
+    assert await is_erased() == (False, False)
     await forget(store)
-    assert await is_erased()
+    assert await is_erased() == (True, True)
     await store.receive([part("b2", 6, person())], NOON)
-    assert not await is_erased()
+    assert await is_erased() == (False, True)
+
+
+async def test_whoever_was_only_revoked_was_not_erased(store: Store) -> None:
+    await store.receive([part("b1", 5, revocations=[gone(DAVID)])], NOON)
+    await bury(store, NOON + 1)
+    assert not await store.database.transact(lambda transaction: forgotten.was_erased(transaction, int(DAVID)))
 
 
 def test_key_is_made_once_and_is_nobody_elses_business(tmp_path: Path) -> None:

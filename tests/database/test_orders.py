@@ -39,6 +39,19 @@ async def test_order_is_known_again_after_a_restart(store: Store) -> None:
     assert seen(store, "c-1", "C-1", "c-1 ", "c", "") == ["c-1"]
 
 
+async def test_order_whose_name_had_to_be_forgotten_is_refused_and_not_known(store: Store) -> None:
+    """Nobody is told that something was done because it may have been."""
+    for number in range(2):
+        await remember(store, f"c-{number}", NOON + number)
+    await prune(store, 0, most=1)
+    assert seen(store, "c-0", "c-1") == ["c-1"]
+
+    async def known(transaction: Transaction) -> list[bool]:
+        return [await orders.carried_out(transaction, name) for name in ("c-0", "c-1", "C-1", "another")]
+
+    assert await store.database.transact(known) == [False, True, False, False]
+
+
 async def test_order_of_a_transaction_that_fails_was_not_carried_out(store: Store) -> None:
     async def fails(transaction: Transaction) -> None:
         await orders.remember(transaction, "c-1", NOON)

@@ -279,14 +279,49 @@ async def test_an_erasure_that_was_cut_off_is_ended_by_the_next_start(mosquitto:
             assert store.execute("SELECT unswept FROM store").fetchall() == [(0,)]
 
 
-async def test_files_of_somebody_else_are_named_in_the_reply(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    bird = Aviary().canary()
+async def test_files_of_somebody_else_are_named_in_the_reply_and_the_same_command_erases_again_until_it_is_done(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """And then no more: whoever was invited since stays. Another person, or another command, is no replay."""
+    birds = Aviary()
+    bird, other = birds.canary(), birds.canary()
     async with gateway(tmp_path, mosquitto.port) as (agent, cloud):
-        for name in ("list.csv", "gateway.db.bak"):
-            (agent.state_dir / name).write_text(f"{bird.name},{bird.mobile}\n")
-        reply = await cloud.ask("erase", mobile=bird.mobile)
-        assert (reply["outcome"], reply["error"]["code"]) == ("failed", "residue")
-        assert "in gateway.db.bak, list.csv:" in reply["error"]["message"]
+
+        async def invite(revision: int) -> None:
+            sent = part(f"b{revision}", revision, [bird.invitee(), other.invitee()])
+            await cloud.send(sent)
+            await cloud.settles(sent)
+
+        async def erase(who: Canary) -> tuple[str, int]:
+            replies = len(cloud.said("replies"))
+            asked = {"gatewayId": GATEWAY, "commandId": "erase-1", "command": "erase", "mobile": who.mobile}
+            await cloud.publish("commands", asked)
+            await until(lambda: len(cloud.said("replies")) > replies, what="a reply")
+            reply = cloud.said("replies")[-1]
+            assert reply["result"]["erased"].keys() == {"users", "codes", "events", "reports"}
+            return reply["outcome"], reply["result"]["erased"]["users"]
+
+        foreign = [agent.state_dir / name for name in ("gateway.db.bak", "list.csv")]
+        for file in foreign:
+            file.write_text(f"{bird.name},{bird.mobile}\n")
+        await invite(1)
+        assert await erase(bird) == ("failed", 1)
+        error = cloud.said("replies")[-1]["error"]
+        assert (error["code"], "in gateway.db.bak, list.csv:" in error["message"]) == ("residue", True)
+        await invite(2)
+        assert await erase(bird) == ("failed", 1)
+        for file in foreign:
+            file.unlink()
+        assert await erase(bird) == ("done", 0)
+
+        await invite(3)
+        assert await erase(bird) == ("done", 0)
+        assert {user["mobile"] for user in await agent.users()} == {bird.e164, other.e164}
+        assert await erase(other) == ("done", 1)
+        assert (await cloud.ask("erase", mobile=bird.mobile))["result"]["erased"]["users"] == 1
+        with closing(sqlite3.connect(f"file:{agent.store}?mode=ro", uri=True)) as store:
+            known = store.execute("SELECT command_id FROM orders ORDER BY 1").fetchall()
+        assert known == [("command-1",), ("erase-1",)], "and no number"
 
 
 async def test_erase_names_somebody_by_a_number(mosquitto: Mosquitto, tmp_path: Path) -> None:
