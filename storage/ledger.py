@@ -13,7 +13,7 @@ from storage.signers import signers
 
 BATCHES = """
 SELECT batch, batch_id, revision, signer, parts, mode, device_ids, applied, touched_at, stage, unnamed
-FROM batches JOIN signers USING (signer) WHERE trusted
+FROM batches JOIN signers USING (signer) WHERE trusted AND parts > 0
 """
 _NAMED = "batch_id IN (SELECT value FROM json_each(?)) OR revision IN (SELECT value FROM json_each(?))"
 _UPSERT = """
@@ -32,7 +32,8 @@ WHERE batch IN (SELECT value FROM json_each(?)) AND part IN (SELECT value FROM j
 class Batch:
     """A batch of which at least one part was applied. Stages: open, incomplete (said so), held, complete.
 
-    The batches of signers who are not trusted any more are unknown to the ledger.
+    The batches of signers who are not trusted any more are unknown to the ledger, and so is what was never sent: a
+    batch without parts stands for lost ones (`storage.salvage`).
     """
 
     number: int

@@ -251,7 +251,7 @@ class _Merge:
         before: User | None = None
         if row is not None:
             spoken = view.origin_of(mobile, row)
-            if spoken.rank > origin.rank or origin.rank < view.replaced:
+            if spoken.outranks(origin) or origin.rank < view.replaced:
                 return Result(Outcome.SUPERSEDED, row.status)
             if spoken.batch == origin.batch:
                 return self._duplicate(person.item, None)

@@ -50,6 +50,10 @@ class Origin:
         """What newer and older are told by; below every revision where nobody trusts the signer any more."""
         return self.revision if self.trusted else 0
 
+    def outranks(self, invite: "Origin") -> bool:
+        """Whether an invite comes too late: a revision belongs to one batch, so in another one it is nothing newer."""
+        return self.rank > invite.rank or (self.rank == invite.rank and self.batch != invite.batch)
+
     @property
     def users(self) -> int:
         """Rows that name this origin, tombstones included."""

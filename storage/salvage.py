@@ -1,7 +1,7 @@
 """What a damaged store still says, put into the one that takes its place: only rows that are what was written."""
 
-from collections.abc import Collection, Iterator
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -13,6 +13,7 @@ from storage.grants import listed
 from storage.ledger import Batch, save_batch
 from storage.legible import read_events
 from storage.origins import Origins
+from storage.signers import signers
 from storage.userlist import COLUMNS, User, tombstone
 
 log = structlog.get_logger()
@@ -21,29 +22,52 @@ EVENTS: Final = 20_000
 """How many events are saved at most: the newest."""
 
 BATCH: Final = "salvaged"
-"""The batch of users of whom nobody knows any more which one put them there: older than any."""
+"""The batch of users of whom nobody knows any more which one put them there. It has no parts: nobody sends it."""
 
 _SLICE: Final = 200
-_PEOPLE: Final = "SELECT device, mobile, status, name, permission, deadline FROM users"
+_PEOPLE: Final = "SELECT device, mobile, changed_at, status, name, permission, deadline FROM users"
 _FORGOTTEN: Final = "SELECT device, hash, signer, revision FROM forgotten"
 _PENDING: Final = "SELECT device, mobile FROM users WHERE status = 'Pending'"
 _CODES: Final = f"SELECT {seals.CODE}, seal FROM codes"
 _ORDERS: Final = "SELECT command_id, expires_at FROM orders"
-_DEVICES: Final = "SELECT device, device_id, seal, revision, revised_by FROM devices"
+_SIGNERS: Final = "SELECT signer, thumbprint, trusted FROM signers"
+_BATCHES: Final = "SELECT revision, signer, mode FROM batches"
+_DEVICES: Final = "SELECT device, device_id, seal, revision, revised_by, replaced, replaced_by FROM devices"
+_LATER: Final = "WHERE device = ?3 AND device_id = ?4 AND ({} < ?1 OR {} != ?2)"
+_REVISED: Final = "UPDATE devices SET revision = ?1, revised_by = ?2 " + _LATER.format("revision", "revised_by")
+_REPLACED: Final = "UPDATE devices SET replaced = ?1, replaced_by = ?2 " + _LATER.format("replaced", "replaced_by")
+_LAST_WORDS: Final = """
+SELECT device, device_id, revision, revised_by, trusted FROM devices JOIN signers ON signer = revised_by
+"""
 _USERS: Final = f"SELECT {COLUMNS}, {seals.USER}, seal FROM users"
+
+
+class _Standing(NamedTuple):
+    """A device, whose word was its newest, and whose its last completed replace; 0 where the ledger says otherwise."""
+
+    device: int
+    device_id: str
+    seal: int
+    revision: int
+    revised_by: int
+    replaced: int
+    replaced_by: int
 
 
 async def carry_over(transaction: Transaction, wreck: Reader | None, now: int) -> None:
     """Bring an older copy of a store up to what can still be read of it.
 
     Who was removed since stays removed: a row that has a person's number and nothing else counts for that even without
-    its seal. What may be used once is believed only as it stands in the wreck, and is gone where it cannot be read.
+    its seal, and against every word that the wreck had heard. What may be used once is believed only as it stands in
+    the wreck, and is gone where it cannot be read.
     """
     await transaction.execute("DELETE FROM codes")
     if wreck is None or _epoch(wreck) not in await transaction.fetch("SELECT epoch FROM store"):
         return
+    numbers = await _identify(transaction, wreck)
+    await _catch_up(transaction, _standings(wreck, numbers))
     await _bury(transaction, _graves(wreck), now)
-    await _forget(transaction, wreck)
+    await _forget(transaction, wreck, numbers)
     await _accept(transaction, wreck, now)
     await _save_codes(transaction, wreck)
     await _save_orders(transaction, wreck)
@@ -57,27 +81,15 @@ async def rebuild(transaction: Transaction, wreck: Reader, now: int, *, once: bo
     and everything older than the newest batch of a device as superseded. The cloud sees another digest. `once`: it is
     the latest there was, and knows what may be used once only.
     """
-    signers = {
-        number: (number, thumbprint)
-        for number, thumbprint in _rows(wreck, "SELECT signer, thumbprint FROM signers WHERE signer > 0", "signer")
-        if isinstance(number, int) and isinstance(thumbprint, str)
-    }
-    await transaction.many("INSERT OR IGNORE INTO signers VALUES (?, ?, 1)", signers.values())
-    known = {row[0] for row in _rows(wreck, "SELECT revision FROM batches", "batch")}
-    devices: dict[int, tuple[object, ...]] = {}
-    for number, device_id, seal, revision, by in _rows(wreck, _DEVICES, "device"):
-        if seals.intact((number, device_id), seal):
-            plausible = revision in known and (by == 0 or by in signers)
-            standing = (revision, revision, by, by) if plausible else (0, 0, 0, 0)
-            devices[number] = (number, device_id, seal, *standing)
+    numbers = await _identify(transaction, wreck)
+    standings = [each._replace(replaced=each.revision, replaced_by=each.revised_by)
+                 for each in _standings(wreck, numbers)]  # fmt: skip
     await transaction.many(
-        "INSERT OR IGNORE INTO devices (device, device_id, seal, revision, replaced, revised_by, replaced_by)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        devices.values(),
+        f"INSERT OR IGNORE INTO devices ({', '.join(_Standing._fields)}) VALUES (?, ?, ?, ?, ?, ?, ?)", standings
     )
-    await _forget(transaction, wreck)
-    users = _intact_users(wreck, devices)
-    await _enlist(transaction, users, [str(row[1]) for row in devices.values()], now)
+    await _forget(transaction, wreck, numbers)
+    users = _intact_users(wreck, {each.device for each in standings})
+    await _enlist(transaction, users, [each.device_id for each in standings], now)
     if once:
         await _save_codes(transaction, wreck)
     await _save_orders(transaction, wreck)
@@ -85,36 +97,94 @@ async def rebuild(transaction: Transaction, wreck: Reader, now: int, *, once: bo
     return sum(user.status is not None for user in users)
 
 
-def _graves(wreck: Reader) -> set[tuple[int, int]]:
-    return {
-        (device, mobile)
-        for device, mobile, *said in _rows(wreck, _PEOPLE, "device", "mobile")
-        if said == [None] * len(said) and isinstance(device, int) and isinstance(mobile, int)
+async def _identify(transaction: Transaction, wreck: Reader) -> dict[int, int]:
+    """The wreck's signers under their numbers here; whose word counts is as it was last."""
+    said = {
+        number: (thumbprint, trusted)
+        for number, thumbprint, trusted in _rows(wreck, _SIGNERS, "signer")
+        if trusted in (0, 1) and (thumbprint is None if number == 0 else isinstance(thumbprint, str))
     }
+    new = [(thumbprint,) for thumbprint, _ in said.values() if thumbprint is not None]
+    await transaction.many("INSERT OR IGNORE INTO signers (thumbprint, trusted) VALUES (?, 1)", new)
+    trust = [(trusted, thumbprint) for thumbprint, trusted in said.values()]
+    await transaction.many("UPDATE signers SET trusted = ? WHERE thumbprint IS ?", trust)
+    here = await signers(transaction)
+    same = {number: number for number in here.values()}  # as long as nothing says otherwise
+    return same | {number: here[thumbprint] for number, (thumbprint, _) in said.items()}
 
 
-async def _bury(transaction: Transaction, graves: Collection[tuple[int, int]], now: int) -> None:
+def _standings(wreck: Reader, numbers: Mapping[int, int]) -> list[_Standing]:
+    """The devices of a wreck whose names have their seals. A revision has none, and counts where a batch has it too."""
+    modes = {(revision, by): mode for revision, by, mode in _rows(wreck, _BATCHES, "batch") if by in numbers}
+    found = {}
+    for device, device_id, seal, revision, by, replaced, replaced_by in _rows(wreck, _DEVICES, "device"):
+        if seals.intact((device, device_id), seal):
+            spoken = (revision, numbers[by]) if (revision, by) in modes else (0, 0)
+            whole = (replaced, numbers[replaced_by]) if modes.get((replaced, replaced_by)) == Mode.REPLACE else (0, 0)
+            found[device] = _Standing(device, device_id, seal, *spoken, *whole)
+    return list(found.values())
+
+
+async def _catch_up(transaction: Transaction, standings: Collection[_Standing]) -> None:
+    """The copy's devices have heard what those of the wreck had: what is erased later is safe from it, too.
+
+    Another signer's word is the later one even where its revision is lower: that of a key that is trusted no more.
+    """
+    await transaction.many(
+        "INSERT OR IGNORE INTO devices (device, device_id, seal) VALUES (?, ?, ?)", [each[:3] for each in standings]
+    )
+    revised = [(each.revision, each.revised_by, each.device, each.device_id) for each in standings if each.revision]
+    await transaction.many(_REVISED, revised)
+    replaced = [(each.replaced, each.replaced_by, each.device, each.device_id) for each in standings if each.replaced]
+    await transaction.many(_REPLACED, replaced)
+
+
+def _graves(wreck: Reader) -> dict[int, dict[int, int]]:
+    """By device, the numbers of whoever was removed, and when (epoch ms)."""
+    graves: dict[int, dict[int, int]] = {}
+    for device, mobile, at, *said in _rows(wreck, _PEOPLE, "device", "mobile"):
+        if said == [None] * len(said) and _are_numbers((device, mobile, at)):
+            graves.setdefault(device, {})[mobile] = at
+    return graves
+
+
+async def _bury(transaction: Transaction, graves: Mapping[int, Mapping[int, int]], now: int) -> None:
+    """Whoever was removed is so by the last word on their device: no invite that the wreck knew brings them back."""
     origins = await Origins.open(transaction)
-    for device in sorted({device for device, _ in graves}):
-        found = await userlist.glance(transaction, device, [mobile for its, mobile in graves if its == device])
-        risen = {mobile: glance for mobile, glance in found.items() if glance.status is not None}
-        await origins.load({glance.origin for glance in risen.values()})
-        for mobile, (origin, status) in risen.items():
-            origins[origin].leave(status, [mobile])
-            origins[origin].join(None, [mobile])
-        dead = [tombstone(device, mobile, glance.origin, now) for mobile, glance in risen.items()]
-        await userlist.put(transaction, dead, risen)
+    ((batch,),) = await transaction.fetch("SELECT coalesce(max(batch), 0) FROM batches")
+    for device, device_id, revision, signer, trusted in await transaction.fetch(_LAST_WORDS):
+        if not (here := graves.get(device)):
+            continue
+        batch += 1
+        await save_batch(transaction, _batch(batch, revision, signer, [device_id], now))
+        grave = origins.new(device, batch, revision)
+        grave.trusted = trusted == 1
+        found = await userlist.glance(transaction, device, here)
+        await origins.load({glance.origin for glance in found.values()})
+        dead = []
+        for mobile, at in here.items():
+            origin = grave
+            if (row := found.get(mobile)) is not None:
+                origin = max(grave, origins[row.origin], key=lambda each: each.rank)
+                origins[row.origin].leave(row.status, [mobile])
+            origin.join(None, [mobile])
+            dead.append(tombstone(device, mobile, origin.number, min(at, now)))
+        await userlist.put(transaction, dead, found)
     await origins.save()
 
 
-async def _forget(transaction: Transaction, wreck: Reader) -> None:
+async def _forget(transaction: Transaction, wreck: Reader, numbers: Mapping[int, int]) -> None:
     """Who was forgotten stays forgotten: hashes that have rotted are nobody's."""
-    rows = {row for row in _rows(wreck, _FORGOTTEN, "device", "hash", "signer") if _are_numbers(row)}
+    rows = {
+        (device, hashed, numbers[signer], revision)
+        for device, hashed, signer, revision in _rows(wreck, _FORGOTTEN, "device", "hash", "signer")
+        if _are_numbers((device, hashed, revision)) and signer in numbers
+    }
     await transaction.many("INSERT OR IGNORE INTO forgotten VALUES (?, ?, ?, ?)", sorted(rows))
 
 
-def _are_numbers(row: tuple[Any, ...]) -> bool:
-    return all(isinstance(each, int) for each in row)
+def _are_numbers(said: tuple[Any, ...]) -> bool:
+    return all(isinstance(each, int) for each in said)
 
 
 async def _accept(transaction: Transaction, wreck: Reader, now: int) -> None:
@@ -172,7 +242,7 @@ def _intact_users(wreck: Reader, devices: Collection[int]) -> list[User]:
 
 
 async def _enlist(transaction: Transaction, users: Collection[User], device_ids: Collection[str], now: int) -> None:
-    batch = Batch(1, BATCH, 0, 0, 1, Mode.MERGE, tuple(device_ids), 1, now, "complete", 0)
+    batch = _batch(1, 0, 0, device_ids, now)
     await save_batch(transaction, batch)
     origins = await Origins.open(transaction)
     for device in sorted({user.device for user in users}):
@@ -182,6 +252,11 @@ async def _enlist(transaction: Transaction, users: Collection[User], device_ids:
             origin.join(status, [user.mobile for user in here if user.status == status])
         await userlist.put(transaction, here, ())
     await origins.save()
+
+
+def _batch(number: int, revision: int, signer: int, device_ids: Collection[str], now: int) -> Batch:
+    """What stands in for batches that nobody knows any more; without parts, it is in nobody's way."""
+    return Batch(number, BATCH, revision, signer, 0, Mode.MERGE, tuple(device_ids), 0, now, "complete", 0)
 
 
 def _epoch(wreck: Reader) -> tuple[Any, ...] | None:
