@@ -66,7 +66,7 @@ async def carry_over(transaction: Transaction, wreck: Reader | None, now: int) -
         return
     numbers = await _identify(transaction, wreck)
     await _catch_up(transaction, _standings(wreck, numbers))
-    await _bury(transaction, _graves(wreck), now)
+    await _bury(transaction, _graves(wreck, now), now)
     await _forget(transaction, wreck, numbers)
     await _accept(transaction, wreck, now)
     await _save_codes(transaction, wreck)
@@ -139,12 +139,12 @@ async def _catch_up(transaction: Transaction, standings: Collection[_Standing]) 
     await transaction.many(_REPLACED, replaced)
 
 
-def _graves(wreck: Reader) -> dict[int, dict[int, int]]:
-    """By device, the numbers of whoever was removed, and when (epoch ms)."""
+def _graves(wreck: Reader, now: int) -> dict[int, dict[int, int]]:
+    """By device, the numbers of whoever was removed, and when (epoch ms), as far as that can be."""
     graves: dict[int, dict[int, int]] = {}
     for device, mobile, at, *said in _rows(wreck, _PEOPLE, "device", "mobile"):
-        if said == [None] * len(said) and _are_numbers((device, mobile, at)):
-            graves.setdefault(device, {})[mobile] = at
+        if said == [None] * len(said) and _are_numbers((device, mobile)):
+            graves.setdefault(device, {})[mobile] = min(at, now) if isinstance(at, int) else now
     return graves
 
 
@@ -168,7 +168,7 @@ async def _bury(transaction: Transaction, graves: Mapping[int, Mapping[int, int]
                 origin = max(grave, origins[row.origin], key=lambda each: each.rank)
                 origins[row.origin].leave(row.status, [mobile])
             origin.join(None, [mobile])
-            dead.append(tombstone(device, mobile, origin.number, min(at, now)))
+            dead.append(tombstone(device, mobile, origin.number, at))
         await userlist.put(transaction, dead, found)
     await origins.save()
 
