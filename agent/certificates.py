@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
+if TYPE_CHECKING:
+    from cryptography import x509
 
 DAY_MS: Final = 86_400_000
 NEAR_MS: Final = 30 * DAY_MS
@@ -147,17 +148,21 @@ def day(end: int) -> str:
 
 
 def _ends(key: str, file: Path) -> Iterable[int]:
+    from cryptography import x509  # noqa: PLC0415 -- 12 MiB, where there are no certificates
+
     try:
         return [_end(each) for each in x509.load_pem_x509_certificates(read(key, file))]
     except ValueError as error:
         raise UnusableError(f"mqtt.{key}: {file} holds no PEM certificates") from error
 
 
-def _end(certificate: x509.Certificate) -> int:
+def _end(certificate: "x509.Certificate") -> int:
     return int(certificate.not_valid_after_utc.timestamp()) * 1000
 
 
-def _chain(sock: ssl.SSLSocket) -> list[x509.Certificate]:
+def _chain(sock: ssl.SSLSocket) -> "list[x509.Certificate]":
+    from cryptography import x509  # noqa: PLC0415 -- the same
+
     if sys.version_info >= (3, 13):
         return [x509.load_der_x509_certificate(each) for each in sock.get_verified_chain()]
     # CPython has had it since 3.10, one level below the public interface.

@@ -23,9 +23,9 @@ from agent import config_drivers
 from agent.config_file import Reads, content
 from agent.config_findings import shown, suggestion
 from protocol import mobile
-from protocol.signatures import Key, KeyFault, public_key
+from protocol.signatures import Key
 from storage import engine
-from storage.secret import LEAST_BYTES, Secret
+from storage.secret import Secret
 
 # Zones come from the pinned tzdata package, so that a board with old or no zone files decides like every other.
 zoneinfo.reset_tzpath(to=())
@@ -121,13 +121,16 @@ def secret(value: object, info: ValidationInfo) -> Secret:
     """A file with the secret that the state directory is encrypted with, read now."""
     if not engine.can_encrypt():
         raise ValueError("needs SQLCipher: pip install 'fluss-gateway[encryption]'")
+    from storage import cipher  # noqa: PLC0415 -- 8 MiB, and 50 ms of a start, where nothing is encrypted
+
     path = file(value, info)
     material = path.read_bytes().strip()
-    if len(material) < LEAST_BYTES:
+    if len(material) < cipher.LEAST_BYTES:
         raise ValueError(
-            f"{path} holds {len(material)} bytes; a key has {LEAST_BYTES} at least: openssl rand -hex {LEAST_BYTES}"
+            f"{path} holds {len(material)} bytes; a key has {cipher.LEAST_BYTES} at least: "
+            f"openssl rand -hex {cipher.LEAST_BYTES}"
         )
-    return Secret(material)
+    return cipher.Cipher(material)
 
 
 def file(value: object, info: ValidationInfo) -> Path:
@@ -139,14 +142,16 @@ def file(value: object, info: ValidationInfo) -> Path:
 
 def key(value: object, info: ValidationInfo) -> Key:
     """A file with the public half of a key that signs."""
+    from protocol import keys  # noqa: PLC0415 -- 8 MiB, and 50 ms of a start, where no key is trusted
+
     places = cast("Places", info.context)
     path = _placed(_path(value), places)
     text = _content(path, places.reads, _MAX_KEY_BYTES)
     if len(text) > _MAX_KEY_BYTES:
         raise ValueError(f"{path} is too large for a key")
     try:
-        return public_key(text)
-    except KeyFault as fault:
+        return keys.public_key(text)
+    except keys.KeyFault as fault:
         raise ValueError(f"{path} cannot be trusted: {fault}") from fault
 
 

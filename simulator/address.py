@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
-from protocol.signatures import SigningKey
+from protocol.keys import SigningKey
 from protocol.topics import DEFAULT_PREFIX
 from simulator import exits
 from simulator.exits import Failure

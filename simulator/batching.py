@@ -13,7 +13,7 @@ import orjson
 
 from protocol.codec import Limits
 from protocol.invites import MAX_PARTS, Invitee
-from protocol.signatures import SigningKey, sign
+from protocol.keys import SigningKey, sign
 from protocol.vocabulary import MAX_REVISION, Mode, Permission
 from simulator.exits import Failure
 

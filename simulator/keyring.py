@@ -8,9 +8,9 @@ from typing import Final
 
 import orjson
 
-from protocol.signatures import (
-    Key,
+from protocol.keys import (
     KeyFault,
+    PublicKey,
     SigningKey,
     new_signing_key,
     private_jwk,
@@ -81,7 +81,7 @@ def read_signing_key(path: Path) -> SigningKey:
         raise UnusableKey(f"{path} cannot sign: {fault}.{hint}") from None
 
 
-def read_public_key(path: Path) -> Key:
+def read_public_key(path: Path) -> PublicKey:
     """The public key in a file. Raises UnusableKey; OSError where it cannot be read."""
     try:
         return public_key(_read(path))
@@ -89,7 +89,7 @@ def read_public_key(path: Path) -> Key:
         raise UnusableKey(f"{path} is no public key: {fault}") from None
 
 
-def read_either(path: Path) -> SigningKey | Key:
+def read_either(path: Path) -> SigningKey | PublicKey:
     """The key in a file, whichever half it is. Raises UnusableKey; OSError where it cannot be read."""
     return read_signing_key(path) if _holds_private(_read(path)) else read_public_key(path)
 

@@ -12,7 +12,7 @@ import aiomqtt
 from aiomqtt import MqttError, ProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from protocol.signatures import SigningKey, sign
+from protocol.keys import SigningKey, sign
 from protocol.topics import Topics
 from simulator.address import Address
 from simulator.messages import Message, read

@@ -33,7 +33,6 @@ GLIMPSE_S = 0.02
 
 CLOSE_S = 1.0
 FAREWELL_S = 0.1
-_UNCLOSED: Final[tuple[type[Exception], ...]] = (*engine.ERRORS, TimeoutError)
 
 FUNCTIONS: Final[Sequence[tuple[str, int, Callable[..., int]]]] = (("seal", -1, seal), ("resealed", 3, resealed))
 """What the SQL of this package calls, on every connection that writes."""
@@ -209,7 +208,7 @@ class Database:
             connection = await self._opens(
                 lambda: engine.connect(self.path, Access.WRITE, BUSY_S, self._key), iter_chunk_size=64
             )
-        except engine.ERRORS:
+        except engine.errors():
             await asyncio.sleep(FAREWELL_S)  # its thread still answers to the loop, which may end with this error
             raise
         try:
@@ -242,9 +241,10 @@ class Database:
     async def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            unclosed: tuple[type[Exception], ...] = (*engine.errors(), TimeoutError)
             try:
                 await asyncio.wait_for(connection.close(), CLOSE_S)
-            except _UNCLOSED as error:
+            except unclosed as error:
                 log.warning("database.close_failed", error=str(error))
                 connection.stop()
 
@@ -266,7 +266,7 @@ class Database:
                     await connection.execute(statement)
             await connection.execute(f"PRAGMA user_version = {latest}")
             await connection.execute("COMMIT")
-        except engine.ERRORS:
+        except engine.errors():
             if connection.in_transaction:
                 await connection.execute("ROLLBACK")
             raise
@@ -385,7 +385,7 @@ def faults_of(path: Path) -> Iterator[None]:
     """Say which file is sick. What a sick file cannot cause, such as a broken constraint, is a bug and stays one."""
     try:
         yield
-    except engine.ERRORS as error:
+    except engine.errors() as error:
         if engine.is_bug(error):
             raise
         fault = Damaged if engine.is_damage(error) else Unreadable if engine.is_unreadable(error) else StorageFault

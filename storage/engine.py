@@ -4,21 +4,13 @@ Where the store has a key it is SQLCipher, the same interface over encrypted pag
 """
 
 import sqlite3
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
-try:
-    from sqlcipher3 import dbapi2 as sqlcipher
-except ImportError:
-    sqlcipher = None
-
 Errors = tuple[type[sqlite3.DatabaseError], ...]
 """SQLCipher's errors are no relatives of SQLite's, and the same for whoever handles them."""
-
-
-def _errors(*names: str) -> Errors:
-    return tuple(getattr(module, name) for module in (sqlite3, sqlcipher) if module is not None for name in names)
 
 
 class Access(Enum):
@@ -29,12 +21,6 @@ class Access(Enum):
     FROZEN = "mode=ro&immutable=1"
     """A file that nobody writes any more: it is read without a lock, and nothing is put beside it."""
 
-
-ERRORS: Final = _errors("DatabaseError")
-"""What either of them raises."""
-
-BUGS: Final = _errors("IntegrityError", "ProgrammingError", "DataError")
-"""What a sick file cannot cause, such as a broken constraint: a bug."""
 
 _ROTTEN: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 """The last because our statements are right: a name that is missing, or a format nobody knows, is the file's fault."""
@@ -51,11 +37,11 @@ same instant, one of them just when the log begins anew. Cured in 3.51.3."""
 
 
 def connect(path: Path, access: Access, patience_s: float, key: bytes | None = None) -> sqlite3.Connection:
-    """A connection without transactions of its own making, which waits so long for a lock; raises one of ERRORS.
+    """A connection without transactions of its own making, which waits so long for a lock; raises one of `errors()`.
 
     A `key` of 32 bytes opens an encrypted store; whoever has one has made sure that `can_encrypt`.
     """
-    module: Any = sqlite3 if key is None else sqlcipher
+    module: Any = sqlite3 if key is None else _sqlcipher()
     connection: sqlite3.Connection = module.connect(
         f"{path.absolute().as_uri()}?{access.value}",
         uri=True,
@@ -72,8 +58,34 @@ def connect(path: Path, access: Access, patience_s: float, key: bytes | None = N
 
 
 def can_encrypt() -> bool:
-    """Whether SQLCipher is installed."""
-    return sqlcipher is not None
+    """Whether SQLCipher is installed; if so, it is loaded from now on."""
+    try:
+        _sqlcipher()
+    except ImportError:
+        return False
+    return True
+
+
+def _sqlcipher() -> Any:  # noqa: ANN401 -- a module without type hints
+    from sqlcipher3 import dbapi2  # noqa: PLC0415 -- 5 MiB that only a key makes use of, and not installed everywhere
+
+    return dbapi2
+
+
+def errors() -> Errors:
+    """What either of them raises."""
+    return _called("DatabaseError")
+
+
+def bugs() -> Errors:
+    """What a sick file cannot cause, such as a broken constraint: a bug."""
+    return _called("IntegrityError", "ProgrammingError", "DataError")
+
+
+def _called(*names: str) -> Errors:
+    """The errors of these names. SQLCipher's can be met once it is loaded, and not before."""
+    loaded = filter(None, (sqlite3, sys.modules.get("sqlcipher3.dbapi2")))
+    return tuple(getattr(module, name) for module in loaded for name in names)
 
 
 def is_plain(path: Path) -> bool:
@@ -92,8 +104,8 @@ def is_read_only(path: Path) -> bool:
 
 
 def encrypt(path: Path, encrypted: Path, key: bytes) -> None:
-    """Write a plain store to a fresh file, encrypted; raises one of ERRORS."""
-    connection = sqlcipher.connect(str(path), isolation_level=None)
+    """Write a plain store to a fresh file, encrypted; raises one of `errors()`."""
+    connection = _sqlcipher().connect(str(path), isolation_level=None)
     try:
         connection.execute("ATTACH DATABASE ? AS encrypted KEY ?", (str(encrypted), _raw(key)))
         connection.execute("SELECT sqlcipher_export('encrypted')").fetchall()
@@ -111,7 +123,7 @@ def _raw(key: bytes) -> str:
 
 def is_bug(error: sqlite3.DatabaseError) -> bool:
     """Whether it is the program that is wrong, and not the disk."""
-    return isinstance(error, BUGS)
+    return isinstance(error, bugs())
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
@@ -136,7 +148,7 @@ def _is_garbled(error: sqlite3.DatabaseError) -> bool:
 
 def version(*, encrypted: bool = False) -> str:
     """Of the SQLite that opens the store; SQLCipher has one of its own."""
-    return str(sqlcipher.sqlite_version if encrypted else sqlite3.sqlite_version)
+    return str(_sqlcipher().sqlite_version if encrypted else sqlite3.sqlite_version)
 
 
 def concern(*, encrypted: bool = False) -> str | None:

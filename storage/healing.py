@@ -44,7 +44,7 @@ LOOK_AGAIN_S: Final = 0.2
 """A card may have a bad moment."""
 
 
-_UNUSABLE: Final[tuple[type[Exception], ...]] = (Damaged, SchemaFault, *engine.BUGS, ValueError, TypeError)
+_UNUSABLE: Final[tuple[type[Exception], ...]] = (Damaged, SchemaFault, ValueError, TypeError)
 """What comes of a copy of another version, and of a wreck, which may say anything."""
 
 
@@ -266,7 +266,7 @@ class Healer:
                 await database.checkpoint(over=0)
             durable.sync(self._fresh)
             return defect(self._fresh, access=Access.FROZEN, closely=True, key=self._key) is None
-        except _UNUSABLE as fault:
+        except (*_UNUSABLE, *engine.bugs()) as fault:
             log.error("restoring.failed", snapshot=str(snapshot), error=str(fault))  # noqa: TRY400 -- the next may do
             return False
 

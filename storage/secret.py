@@ -1,38 +1,20 @@
-"""The secret that a state directory is encrypted with: one key of it for the store, another for the files beside it."""
+"""The secret that a state directory is encrypted with, as those see it who have things sealed."""
 
-import os
-from typing import Final
+from typing import Final, Protocol
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-LEAST_BYTES: Final = 32
 OVERHEAD: Final = 12 + 16
 """How much longer sealed bytes are: the nonce and the tag of RFC 8439."""
 
 
-class Secret:
-    """Derived from what a key file holds: at least 32 bytes that nobody can guess (HKDF, RFC 5869)."""
+class Secret(Protocol):
+    """What a key file gives. What it takes to seal with one is loaded where it is read (`storage.cipher`)."""
 
-    def __init__(self, material: bytes) -> None:
-        self.key = _derived(material, b"fluss-gateway store")
+    @property
+    def key(self) -> bytes:
         """Of the store; 32 bytes."""
-        self._box = ChaCha20Poly1305(_derived(material, b"fluss-gateway files"))
 
     def seal(self, content: bytes) -> bytes:
         """These bytes, for nobody else to read or to change."""
-        nonce = os.urandom(12)
-        return nonce + self._box.encrypt(nonce, content, None)
 
     def unseal(self, content: bytes) -> bytes | None:
         """What was sealed; None where it was not, or has changed."""
-        try:
-            return self._box.decrypt(content[:12], content[12:], None)
-        except (InvalidTag, ValueError):
-            return None
-
-
-def _derived(material: bytes, use: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=use).derive(material)

@@ -8,8 +8,8 @@ from typing import Any, TypedDict, TypeVar
 
 import click
 
+from protocol.keys import SigningKey, public_half
 from protocol.mobile import regions
-from protocol.signatures import SigningKey, public_half
 from protocol.topics import DEFAULT_PREFIX
 from simulator.address import Address, Tls, Version, parse_address
 from simulator.gateway_file import Device, GatewayFile, read_gateway_file

@@ -10,7 +10,8 @@ import click
 import orjson
 from rich.text import Text
 
-from protocol.signatures import Distrusted, Key, SigningKey, public_half, public_jwk, sign, verified
+from protocol.keys import PublicKey, SigningKey, public_half, public_jwk, sign
+from protocol.signatures import Distrusted, verified
 from simulator import exits
 from simulator.commands import format_option, sign_with_option
 from simulator.exits import Failure
@@ -139,8 +140,8 @@ def _echo(**said: object) -> None:
     click.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))
 
 
-def _trusted(files: Sequence[Path]) -> dict[str, Key]:
-    keys: dict[str, Key] = {}
+def _trusted(files: Sequence[Path]) -> dict[str, PublicKey]:
+    keys: dict[str, PublicKey] = {}
     for file in files:
         key = read_public_key(file)
         if keys.setdefault(key.kid, key).thumbprint != key.thumbprint:

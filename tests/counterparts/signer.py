@@ -11,7 +11,7 @@ from joserfc import jws
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import OKPKey
 
-from protocol.signatures import Key, public_key
+from protocol.keys import PublicKey, public_key
 
 
 class Signer:
@@ -26,7 +26,7 @@ class Signer:
         return json.dumps({**self._key.as_dict(private=False), "kid": self.kid, **more}).encode()
 
     @property
-    def key(self) -> Key:
+    def key(self) -> PublicKey:
         """The public half, as our own code has it."""
         return public_key(self.jwk())
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,10 +13,9 @@ import pytest
 from agent import exits
 from agent.config import load
 from agent.config_findings import ConfigError
-from storage import engine
+from storage.cipher import Cipher
 from storage.database import Reader
 from storage.healing import Healer, Source
-from storage.secret import Secret
 from storage.snapshot import Snapshots
 from storage.store import device_states
 from storage.wreckage import Wreckage
@@ -214,13 +214,13 @@ def test_key_that_is_none_is_named_with_its_cure(tmp_path: Path, key: str | None
 
 
 def test_without_sqlcipher_a_key_is_a_mistake_with_a_cure(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "sqlcipher", None)
+    monkeypatch.setitem(sys.modules, "sqlcipher3", None)
     with pytest.raises(ConfigError, match=r"pip install 'fluss-gateway\[encryption\]'"):
         load(Agent(home, 1, settings=ENCRYPTED).file)
 
 
 def test_secret_opens_what_it_sealed_and_nothing_else() -> None:
-    secret, other = Secret(b"7" * 32), Secret(b"8" * 32)
+    secret, other = Cipher(b"7" * 32), Cipher(b"8" * 32)
     sealed = secret.seal(b"Resident 7")
     assert secret.unseal(sealed) == b"Resident 7"
     assert sealed != secret.seal(b"Resident 7")

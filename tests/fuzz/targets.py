@@ -11,12 +11,13 @@ from typing import Any, Final
 from agent import config
 from agent.config_checks import concerns
 from agent.config_findings import ConfigError
-from protocol import signatures
+from protocol.base64url import encoded
 from protocol.codec import Limits, Part, decode
 from protocol.commands import Unusable, decode_command
 from protocol.hardware import Accepted, Actuate, Asked, Did, Garbled, Granted, Hello, Lines, Refuse, Stands, heard, told
+from protocol.keys import KeyFault, private_jwk, public_half, public_jwk, public_key, sign, signing_key
 from protocol.mobile import Numbers
-from protocol.signatures import Distrusted, KeyFault, Verified, sign, verified
+from protocol.signatures import Distrusted, Verified, verified
 from protocol.state import said_in
 from protocol.validate import validate
 from protocol.vocabulary import Action, Channel, Kind, Position
@@ -103,8 +104,8 @@ def states() -> Iterable[bytes]:
 
 # ── Signatures and keys ───────────────────────────────────────────────────────────────────────────────────────────────
 
-KEY: Final = signatures.signing_key(PRIVATE)
-TRUSTED: Final = {KEY.kid: signatures.public_half(KEY)}
+KEY: Final = signing_key(PRIVATE)
+TRUSTED: Final = {KEY.kid: public_half(KEY)}
 
 
 def read_signed(data: bytes) -> None:
@@ -123,8 +124,8 @@ def signed() -> Iterable[bytes]:
 def read_header(data: bytes) -> None:
     """Whoever has the key may write whatever header they like above it: the first line, and the payload behind it."""
     header, _, payload = data.partition(b"\n")
-    message = signatures._encoded(header) + b"." + signatures._encoded(payload)
-    found = verified(message + b"." + signatures._encoded(KEY.private.sign(message)), TRUSTED)
+    message = encoded(header) + b"." + encoded(payload)
+    found = verified(message + b"." + encoded(KEY.private.sign(message)), TRUSTED)
     if isinstance(found, Distrusted):
         assert found.code
         assert found.message
@@ -143,15 +144,15 @@ def headers() -> Iterable[bytes]:
 
 
 def read_key(data: bytes) -> None:
-    for read in (signatures.public_key, signatures.signing_key):
+    for read in (public_key, signing_key):
         with suppress(KeyFault):
             assert 1 <= len(read(data).kid) <= 200
 
 
 def keys() -> Iterable[bytes]:
     yield PRIVATE
-    yield signatures.public_jwk(TRUSTED[KEY.kid])
-    yield signatures.private_jwk(KEY)
+    yield public_jwk(TRUSTED[KEY.kid])
+    yield private_jwk(KEY)
 
 
 # ── The board's own ───────────────────────────────────────────────────────────────────────────────────────────────────

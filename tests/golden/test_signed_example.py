@@ -10,7 +10,8 @@ from joserfc.errors import SecurityWarning
 from joserfc.jwk import OKPKey
 
 from protocol.commands import decode_command
-from protocol.signatures import Verified, public_key, sign, signing_key, verified
+from protocol.keys import public_key, sign, signing_key
+from protocol.signatures import Verified, verified
 from tests.configurations import PUBLIC_KEY
 
 TEXT = (

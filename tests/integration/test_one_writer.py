@@ -72,7 +72,7 @@ async def test_reader_neither_writes_nor_checkpoints(mosquitto: Mosquitto, tmp_p
 def test_only_the_writer_and_whoever_makes_a_copy_ask_for_more_than_to_read() -> None:
     shipped = {path.name: path.read_text() for path in (ROOT / "storage").glob("*.py")}
     assert {name for name, code in shipped.items() if "Access.WRITE" in code} == {"database.py", "engine.py"}
-    opening = re.compile(r"(sqlite3|sqlcipher|module)\.connect\((?!.:memory:)")
+    opening = re.compile(r"(sqlite3|sqlcipher\(\)|dbapi2|module)\.connect\((?!.:memory:)")
     assert {name for name, code in shipped.items() if opening.search(code)} == {"engine.py"}
 
 

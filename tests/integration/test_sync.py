@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from protocol.digest import digest_text
-from protocol.signatures import SigningKey
+from protocol.keys import SigningKey
 from protocol.vocabulary import Permission
 from simulator.address import Address
 from simulator.audit import Found, Refused

@@ -7,7 +7,9 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 
 TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
-    "protocol/signatures.py": ("unit/test_signatures.py", "unit/test_trusted_keys.py", "property/test_signed.py"),
+    "protocol/signatures.py": ("unit/test_signatures.py", "property/test_signed.py"),
+    "protocol/keys.py": ("unit/test_signatures.py", "unit/test_trusted_keys.py", "unit/test_keyring.py"),
+    "protocol/base64url.py": ("unit/test_signatures.py", "property/test_signed.py"),
     "protocol/nesting.py": ("unit/test_nesting.py", "property/test_signed.py"),
     "protocol/digest.py": ("unit/test_digest.py",),
     "protocol/access.py": ("unit/test_gate_rules.py", "property/test_gate_rules.py"),

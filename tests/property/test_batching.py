@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from protocol.codec import Limits, Part, decode
 from protocol.invites import Invitee
-from protocol.signatures import SigningKey, Verified, new_signing_key, public_half, verified
+from protocol.keys import SigningKey, new_signing_key, public_half
+from protocol.signatures import Verified, verified
 from protocol.vocabulary import Permission
 from simulator.batching import PART_BYTES, PART_ITEMS, Offer, make_batch
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from protocol.codec import Limits, Part, Refused, decode
 from protocol.commands import CommandMessage, Unusable, decode_command
 from protocol.hardware import Garbled, heard
-from protocol.signatures import Distrusted, Verified, sign, signing_key, verified
+from protocol.keys import sign, signing_key
+from protocol.signatures import Distrusted, Verified, verified
 from protocol.state import said_in
 from protocol.vocabulary import Refusal
 from tests.counterparts.signer import Signer

@@ -5,7 +5,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from protocol.signatures import Key, SigningKey, public_half, sign
+from protocol.keys import PublicKey, SigningKey, public_half, sign
 
 UNBELIEVED: Final = frozenset({"unsigned", "bad_signature", "unknown_key"})
 """Codes of what nobody believable has said."""
@@ -20,7 +20,7 @@ class Pen:
         self._others = [_key(rng, kid) for kid in ("cloud", "nobody")]
 
     @property
-    def key(self) -> Key | None:
+    def key(self) -> PublicKey | None:
         """What a gateway is given; None where it believes everybody."""
         return public_half(self._key) if self._key else None
 

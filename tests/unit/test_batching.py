@@ -9,7 +9,7 @@ import pytest
 
 from protocol.codec import Limits
 from protocol.invites import Invitee
-from protocol.signatures import SigningKey, new_signing_key, public_half, public_jwk
+from protocol.keys import SigningKey, new_signing_key, public_half, public_jwk
 from protocol.vocabulary import MAX_REVISION, Mode, Permission
 from simulator.batching import PART_BYTES, PART_ITEMS, Batch, BatchError, Offer, make_batch, new_batch_id, next_revision
 from tests.oracle.notary import attested

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.signatures import Key, SigningKey, public_half
+from protocol.keys import PublicKey, SigningKey, public_half
 from simulator.keyring import UnusableKey, make_pair, read_either, read_public_key, read_signing_key
 from tests.oracle.notary import thumbprint
 
@@ -90,7 +90,7 @@ def test_name_that_names_no_file_is_refused(tmp_path: Path, kid: str) -> None:
 def test_either_half_is_told_from_the_other(tmp_path: Path) -> None:
     pair = make_pair(tmp_path, "k")
     assert isinstance(read_either(pair.private), SigningKey)
-    assert isinstance(read_either(pair.public), Key)
+    assert isinstance(read_either(pair.public), PublicKey)
 
 
 def test_file_that_is_no_key_is_named_with_the_cure(tmp_path: Path) -> None:

@@ -10,13 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from protocol.signatures import (
-    EVERYBODY,
-    MAX_HEADER,
-    Distrusted,
-    Key,
+from protocol.keys import (
     KeyFault,
-    Verified,
+    PublicKey,
     new_signing_key,
     private_jwk,
     public_half,
@@ -24,8 +20,8 @@ from protocol.signatures import (
     public_key,
     sign,
     signing_key,
-    verified,
 )
+from protocol.signatures import EVERYBODY, MAX_HEADER, Distrusted, Verified, verified
 from protocol.vocabulary import Refusal
 from tests.configurations import PUBLIC_KEY, THUMBPRINT
 from tests.counterparts.signer import Signer, encoded
@@ -53,7 +49,7 @@ def signer() -> Signer:
 
 
 @pytest.fixture(scope="module")
-def trusted(signer: Signer) -> dict[str, Key]:
+def trusted(signer: Signer) -> dict[str, PublicKey]:
     return {signer.key.kid: signer.key}
 
 
@@ -86,7 +82,7 @@ def test_example_of_the_standard_names_no_key_and_so_is_nobodys() -> None:
 def test_thumbprint_is_that_of_the_standard_whatever_the_key_is_called() -> None:
     assert public_key(jwk(**PUBLIC_KEY)).thumbprint == THUMBPRINT
     assert public_key(jwk(**PUBLIC_KEY)).kid == THUMBPRINT
-    assert public_key(jwk(**PUBLIC_KEY, kid="cloud", use="sig", extra=[1])) == Key(
+    assert public_key(jwk(**PUBLIC_KEY, kid="cloud", use="sig", extra=[1])) == PublicKey(
         "cloud", THUMBPRINT, public_key(jwk(**PUBLIC_KEY)).public
     )
     assert signing_key(jwk(**RFC_8037)).kid == THUMBPRINT
@@ -95,7 +91,7 @@ def test_thumbprint_is_that_of_the_standard_whatever_the_key_is_called() -> None
 # Another library, both ways
 
 
-def test_what_another_library_signs_is_verified(signer: Signer, trusted: Mapping[str, Key]) -> None:
+def test_what_another_library_signs_is_verified(signer: Signer, trusted: Mapping[str, PublicKey]) -> None:
     assert verified(signer.signs(PAYLOAD), trusted) == Verified(PAYLOAD, signer.key.thumbprint)
 
 
@@ -134,7 +130,10 @@ def test_new_key_is_trusted_by_its_public_half_and_is_another_every_time() -> No
     half = public_half(key)
     assert verified(sign(PAYLOAD, key), {"cloud": half}) == Verified(PAYLOAD, half.thumbprint)
     assert isinstance(verified(sign(PAYLOAD, other), {"cloud": half}), Distrusted)
-    assert (repr(key), repr(half)) == ("SigningKey(kid='cloud')", f"Key(kid='cloud', thumbprint='{half.thumbprint}')")
+    assert (repr(key), repr(half)) == (
+        "SigningKey(kid='cloud')",
+        f"PublicKey(kid='cloud', thumbprint='{half.thumbprint}')",
+    )
 
 
 def test_thumbprint_is_that_of_another_library(signer: Signer) -> None:
@@ -157,13 +156,13 @@ def test_without_keys_a_signed_message_is_taken_at_its_word(signer: Signer) -> N
 
 
 @pytest.mark.parametrize("message", [b"", PAYLOAD, b"\xff\xfe", b"a b c", b'"a.b.c"'])
-def test_what_is_no_jws_is_unsigned(trusted: Mapping[str, Key], message: bytes) -> None:
+def test_what_is_no_jws_is_unsigned(trusted: Mapping[str, PublicKey], message: bytes) -> None:
     found = verified(message, trusted)
     assert isinstance(found, Distrusted)
     assert found.code is Refusal.UNSIGNED
 
 
-def test_json_serialisation_is_unsigned(signer: Signer, trusted: Mapping[str, Key]) -> None:
+def test_json_serialisation_is_unsigned(signer: Signer, trusted: Mapping[str, PublicKey]) -> None:
     """RFC 7515, section 7.2: a JSON parser would have to read it first."""
     header, payload, signature = (part.decode() for part in parts(signer.signs(PAYLOAD)))
     flat = {"payload": payload, "protected": header, "signature": signature}
@@ -175,13 +174,13 @@ def test_json_serialisation_is_unsigned(signer: Signer, trusted: Mapping[str, Ke
 
 
 @pytest.mark.parametrize("around", [b" %b", b"%b\n", b"\xef\xbb\xbf%b", b'"%b"', b"%b\0"])
-def test_anything_around_a_jws_makes_it_none(signer: Signer, trusted: Mapping[str, Key], around: bytes) -> None:
+def test_anything_around_a_jws_makes_it_none(signer: Signer, trusted: Mapping[str, PublicKey], around: bytes) -> None:
     found = verified(around.replace(b"%b", signer.signs(PAYLOAD)), trusted)
     assert isinstance(found, Distrusted)
     assert found.code is Refusal.UNSIGNED
 
 
-def refused(message: bytes, trusted: Mapping[str, Key]) -> str:
+def refused(message: bytes, trusted: Mapping[str, PublicKey]) -> str:
     found = verified(message, trusted)
     assert isinstance(found, Distrusted)
     assert found.code is Refusal.BAD_SIGNATURE
@@ -189,7 +188,7 @@ def refused(message: bytes, trusted: Mapping[str, Key]) -> str:
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "HS256", "ES256", "RS256", "Ed448", "eddsa", "", None])
-def test_other_algorithms_are_refused(signer: Signer, trusted: Mapping[str, Key], alg: str | None) -> None:
+def test_other_algorithms_are_refused(signer: Signer, trusted: Mapping[str, PublicKey], alg: str | None) -> None:
     """Also where the signature would hold: the header has no say in it, and still must not lie."""
     header = {"kid": signer.kid} if alg is None else {"alg": alg, "kid": signer.kid}
     honest = signer.raw(header, PAYLOAD)
@@ -198,11 +197,11 @@ def test_other_algorithms_are_refused(signer: Signer, trusted: Mapping[str, Key]
 
 
 @pytest.mark.parametrize("alg", [["EdDSA"], {"EdDSA": 1}, 7, True])
-def test_algorithm_that_is_no_name_is_refused(signer: Signer, trusted: Mapping[str, Key], alg: object) -> None:
+def test_algorithm_that_is_no_name_is_refused(signer: Signer, trusted: Mapping[str, PublicKey], alg: object) -> None:
     assert "another algorithm" in refused(signer.raw({"alg": alg, "kid": signer.kid}, PAYLOAD), trusted)
 
 
-def test_public_key_as_the_secret_of_a_mac_is_refused(signer: Signer, trusted: Mapping[str, Key]) -> None:
+def test_public_key_as_the_secret_of_a_mac_is_refused(signer: Signer, trusted: Mapping[str, PublicKey]) -> None:
     """The classic of algorithm confusion: the public key is no secret."""
     for alg in ("HS256", "EdDSA"):
         signed = encoded(jwk(alg=alg, kid=signer.kid)) + b"." + encoded(PAYLOAD)
@@ -212,7 +211,7 @@ def test_public_key_as_the_secret_of_a_mac_is_refused(signer: Signer, trusted: M
             refused(signed + b"." + encoded(mac + mac), trusted)
 
 
-def test_ecdsa_signature_is_refused(signer: Signer, trusted: Mapping[str, Key]) -> None:
+def test_ecdsa_signature_is_refused(signer: Signer, trusted: Mapping[str, PublicKey]) -> None:
     for alg in ("ES256", "EdDSA"):
         signed = encoded(jwk(alg=alg, kid=signer.kid)) + b"." + encoded(PAYLOAD)
         r, s = decode_dss_signature(ec.generate_private_key(ec.SECP256R1()).sign(signed, ec.ECDSA(SHA256())))
@@ -221,7 +220,7 @@ def test_ecdsa_signature_is_refused(signer: Signer, trusted: Mapping[str, Key]) 
 
 @pytest.mark.parametrize("member", ["jwk", "jku", "x5c", "x5u", "x5t"])
 def test_key_that_a_header_brings_along_is_not_looked_at(
-    signer: Signer, trusted: Mapping[str, Key], member: str
+    signer: Signer, trusted: Mapping[str, PublicKey], member: str
 ) -> None:
     """RFC 7515, sections 4.1.2 to 4.1.8: whoever believes these believes everybody."""
     forger = Signer(signer.kid)
@@ -233,13 +232,13 @@ def test_key_that_a_header_brings_along_is_not_looked_at(
 
 @pytest.mark.parametrize("crit", [["b64"], [], ["exp"], None, "b64"])
 def test_extensions_that_must_be_understood_are_refused(
-    signer: Signer, trusted: Mapping[str, Key], crit: object
+    signer: Signer, trusted: Mapping[str, PublicKey], crit: object
 ) -> None:
     header = {"alg": "EdDSA", "kid": signer.kid, "b64": False, "crit": crit}
     assert "crit" in refused(signer.raw(header, PAYLOAD), trusted)
 
 
-def test_payload_that_is_not_encoded_is_refused(signer: Signer, trusted: Mapping[str, Key]) -> None:
+def test_payload_that_is_not_encoded_is_refused(signer: Signer, trusted: Mapping[str, PublicKey]) -> None:
     """RFC 7797, with and without the `crit` it demands: the payload is base64url here, whatever a header says."""
     header = encoded(jwk(alg="EdDSA", kid=signer.kid, b64=False))
     for payload in (PAYLOAD, b"batch"):
@@ -250,7 +249,7 @@ def test_payload_that_is_not_encoded_is_refused(signer: Signer, trusted: Mapping
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_one_spelling_alone_is_taken(signer: Signer, trusted: Mapping[str, Key], place: int) -> None:
+def test_one_spelling_alone_is_taken(signer: Signer, trusted: Mapping[str, PublicKey], place: int) -> None:
     """Padding, the other base64 alphabet, and bits that decoding drops: none of them gives a second message."""
     message = signer.raw({"alg": "EdDSA", "kid": signer.kid, "x": "???>>>"}, b'{"batchId":"b-1","x":"???>>>"}')
     segment = parts(message)[place]
@@ -266,28 +265,28 @@ def test_one_spelling_alone_is_taken(signer: Signer, trusted: Mapping[str, Key],
 @pytest.mark.parametrize("segment", [b"a", b"abcde", b"ab-_c", b"ab"])
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_segment_that_is_no_base64_is_told(
-    signer: Signer, trusted: Mapping[str, Key], place: int, segment: bytes
+    signer: Signer, trusted: Mapping[str, PublicKey], place: int, segment: bytes
 ) -> None:
     """In our words: a library's may repeat what it was given."""
     assert refused(swapped(signer.signs(PAYLOAD), place, segment), trusted) == "a segment is no base64url"
 
 
 @pytest.mark.parametrize("segments", [1, 2, 4, 5])
-def test_other_numbers_of_segments_are_refused(signer: Signer, trusted: Mapping[str, Key], segments: int) -> None:
+def test_other_numbers_of_segments_are_refused(signer: Signer, trusted: Mapping[str, PublicKey], segments: int) -> None:
     """Five are an encrypted message (RFC 7516), two the stem of one that is not."""
     message = b".".join((parts(signer.signs(PAYLOAD)) * 2)[:segments])
     assert f"this has {segments}" in refused(message, trusted)
 
 
 @pytest.mark.parametrize("length", [0, 1, 32, 63, 65, 128])
-def test_signature_of_another_length_is_refused(signer: Signer, trusted: Mapping[str, Key], length: int) -> None:
+def test_signature_of_another_length_is_refused(signer: Signer, trusted: Mapping[str, PublicKey], length: int) -> None:
     signature = base64.urlsafe_b64decode(parts(signer.signs(PAYLOAD))[2] + b"==")
     assert "is not that of key" in refused(
         swapped(signer.signs(PAYLOAD), 2, encoded((signature * 2)[:length])), trusted
     )
 
 
-def test_signature_cannot_be_rewritten(signer: Signer, trusted: Mapping[str, Key]) -> None:
+def test_signature_cannot_be_rewritten(signer: Signer, trusted: Mapping[str, PublicKey]) -> None:
     """RFC 8032, section 5.1.7: S is less than the order, or two spellings of one signature would hold."""
     message = signer.signs(PAYLOAD)
     signature = base64.urlsafe_b64decode(parts(message)[2] + b"==")
@@ -295,20 +294,20 @@ def test_signature_cannot_be_rewritten(signer: Signer, trusted: Mapping[str, Key
     refused(swapped(message, 2, encoded(other)), trusted)
 
 
-def test_parts_of_two_messages_make_none(signer: Signer, trusted: Mapping[str, Key]) -> None:
+def test_parts_of_two_messages_make_none(signer: Signer, trusted: Mapping[str, PublicKey]) -> None:
     one, other = signer.signs(PAYLOAD), signer.signs(b'{"batchId":"b-2"}')
     for place in (1, 2):
         refused(swapped(one, place, parts(other)[place]), trusted)
 
 
 @pytest.mark.parametrize("header", [b"", b"EdDSA", b"[]", b"null", b"{", b'{"alg":"EdDSA"', b"\xff", b"[" * 500])
-def test_header_that_is_no_object_is_refused(signer: Signer, trusted: Mapping[str, Key], header: bytes) -> None:
+def test_header_that_is_no_object_is_refused(signer: Signer, trusted: Mapping[str, PublicKey], header: bytes) -> None:
     words = "the header names another algorithm" if header in {b"[]", b"null"} else "the header is no JSON"
     assert refused(signer.raw(header, PAYLOAD), trusted).startswith(words)
 
 
 @pytest.mark.parametrize("kid", [None, "", 7, ["cloud-2026"], "x" * 201])
-def test_header_without_a_usable_name_is_refused(signer: Signer, trusted: Mapping[str, Key], kid: object) -> None:
+def test_header_without_a_usable_name_is_refused(signer: Signer, trusted: Mapping[str, PublicKey], kid: object) -> None:
     assert "names no key" in refused(signer.raw({"alg": "EdDSA", "kid": kid}, PAYLOAD), trusted)
 
 
@@ -319,7 +318,7 @@ def test_name_of_a_key_is_one_to_two_hundred_characters(kid: str) -> None:
     assert signing_key(signer.secret).kid == kid
 
 
-def test_header_has_bounds(signer: Signer, trusted: Mapping[str, Key]) -> None:
+def test_header_has_bounds(signer: Signer, trusted: Mapping[str, PublicKey]) -> None:
     """It is the one thing that is parsed before anything is known of its sender."""
     members = {"alg": "EdDSA", "kid": signer.kid, "x": ""}
     room = MAX_HEADER * 3 // 4 - len(json.dumps(members))
@@ -329,7 +328,7 @@ def test_header_has_bounds(signer: Signer, trusted: Mapping[str, Key]) -> None:
     assert "1,024 are enough" in refused(signer.raw({**members, "x": "x" * (room + 1)}, PAYLOAD), trusted)
 
 
-def test_name_of_another_key_is_unknown_or_does_not_hold(signer: Signer, trusted: Mapping[str, Key]) -> None:
+def test_name_of_another_key_is_unknown_or_does_not_hold(signer: Signer, trusted: Mapping[str, PublicKey]) -> None:
     other = Signer("cloud-2027")
     found = verified(other.signs(PAYLOAD), trusted)
     assert found == Distrusted(Refusal.UNKNOWN_KEY, "signed with key 'cloud-2027', which this gateway does not trust")

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.config import Config, load
 from agent.config_findings import ConfigError
-from protocol.signatures import KeyFault, public_key
+from protocol.keys import KeyFault, public_key
 from tests.configurations import CONTRACT, PUBLIC_KEY, THUMBPRINT, edited, furnish
 from tests.counterparts.signer import Signer, encoded
 
