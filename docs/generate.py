@@ -15,9 +15,8 @@ from pydantic import BaseModel, TypeAdapter
 from docs.reliability.render import rendered
 from protocol import CONTRACT, hardware, vocabulary
 from protocol.commands import CommandMessage, ReplyMessage
-from protocol.events import EventMessage
 from protocol.invites import Envelope, Invitee, Revocation
-from protocol.messages import ReceiptMessage, StatusesMessage
+from protocol.messages import EventMessage, ReceiptMessage, StatusesMessage
 from protocol.state import StateDocument
 from protocol.terms import Window
 from protocol.topics import DEFAULT_PREFIX

@@ -12,7 +12,7 @@ from protocol.vocabulary import CommandRefusal, Denial, Direction
 DIGITS: Final = 4
 """How long a code is; fixed by Fluss."""
 
-_ALL: Final = tuple(f"{number:0{DIGITS}}" for number in range(10**DIGITS))
+_ALL: Final = range(10**DIGITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +102,4 @@ def issue(
 
 def drawn(rng: Random, taken: Collection[str]) -> str:
     """Four digits that are not taken, each as likely as another; IndexError where all are."""
-    return rng.choice([digits for digits in _ALL if digits not in taken])
+    return rng.choice([digits for digits in (f"{number:0{DIGITS}}" for number in _ALL) if digits not in taken])

@@ -1,13 +1,9 @@
 """The access log: what happened at a gate, as a value and as the wire carries it."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
 
-from protocol.messages import Mobile
 from protocol.vocabulary import Action, Channel, ClockState, Decision, Denial
 
 
@@ -39,35 +35,6 @@ class Event:
     """The number of the synced intent that this is the end of."""
     erased: bool = False
     """Whether somebody was named here who was erased since."""
-
-
-class EventMessage(BaseModel):
-    """One entry of the access log, with the time at which it happened, however much later it is sent."""
-
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
-
-    gateway_id: str
-    epoch: str
-    event_id: Annotated[int, Field(ge=1)]
-    """(epoch, eventId) is contiguous and never repeats with other content."""
-    at: int
-    device_id: str
-    mobile: Mobile | None
-    user_name: str | None
-    channel: Channel
-    action: Action
-    decision: Decision
-    reason: Denial | None
-    note: str | None
-    clock: ClockState
-    opened_device_id: str | None
-    """The Fluss+ that was moved, where it is another device than the one that was asked."""
-    actuated: bool | None
-    """Whether the hardware says that it moved; null where the request was denied, or nobody knows."""
-    error: str | None
-    """Why it did not."""
-    erased: bool | None = None
-    """True where the person was erased since: `mobile`, `userName` and `note` are null then."""
 
 
 def event_payload(gateway_id: str, epoch: str, number: int, event: Event) -> bytes:

@@ -5,7 +5,20 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from protocol.vocabulary import Caution, Fault, Outcome, Reason, Refusal, Status, Verdict
+from protocol.vocabulary import (
+    Action,
+    Caution,
+    Channel,
+    ClockState,
+    Decision,
+    Denial,
+    Fault,
+    Outcome,
+    Reason,
+    Refusal,
+    Status,
+    Verdict,
+)
 
 Mobile = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{1,14}$")]
 
@@ -90,3 +103,30 @@ class StatusesMessage(_Wire):
     end: bool | None = None
     """True in the last message of a resync, else left out."""
     results: list[ResultMessage]
+
+
+class EventMessage(_Wire):
+    """One entry of the access log, with the time at which it happened, however much later it is sent."""
+
+    gateway_id: str
+    epoch: str
+    event_id: Annotated[int, Field(ge=1)]
+    """(epoch, eventId) is contiguous and never repeats with other content."""
+    at: int
+    device_id: str
+    mobile: Mobile | None
+    user_name: str | None
+    channel: Channel
+    action: Action
+    decision: Decision
+    reason: Denial | None
+    note: str | None
+    clock: ClockState
+    opened_device_id: str | None
+    """The Fluss+ that was moved, where it is another device than the one that was asked."""
+    actuated: bool | None
+    """Whether the hardware says that it moved; null where the request was denied, or nobody knows."""
+    error: str | None
+    """Why it did not."""
+    erased: bool | None = None
+    """True where the person was erased since: `mobile`, `userName` and `note` are null then."""

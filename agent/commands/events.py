@@ -18,7 +18,8 @@ from agent.commands.tables import Column, on_terminal, show_line, show_rows, utf
 from agent.commands.times import local, since
 from agent.config import Config, Device
 from agent.store_path import opened
-from protocol.events import Event, EventMessage, event_payload
+from protocol.events import Event, event_payload
+from protocol.messages import EventMessage
 from protocol.mobile import e164
 from protocol.vocabulary import Action, ClockState, Decision, Denial
 from storage.events import Recorded, search

@@ -15,7 +15,8 @@ import pytest
 from rich.cells import cell_len
 
 from agent import exits
-from protocol.events import Event, EventMessage
+from protocol.events import Event
+from protocol.messages import EventMessage
 from protocol.vocabulary import Action, Channel, ClockState, Denial
 from tests.counterparts.agent import Agent
 from tests.counterparts.cloud import GATE, PANEL, mobile, people

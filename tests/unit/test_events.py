@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.events import Event, EventMessage, event_payload
+from protocol.events import Event, event_payload
+from protocol.messages import EventMessage
 from protocol.vocabulary import Action, Channel, ClockState, Denial
 
 GATE, PANEL = "1234567890123456", "482913"
