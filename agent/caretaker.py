@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from agent import memory
 from agent.alarm import Alarm
 from agent.keep import Keep
 from agent.vault import Vault
@@ -127,10 +128,12 @@ class Caretaker:
     async def _copy(self) -> None:
         self._taken_at = self._monotonic()
         await self._snapshots.take()
+        await asyncio.to_thread(memory.give_back)
 
     async def _look_closely(self) -> float:
         """As closely as it takes; the copies of a store are looked through so as well. Raises Damaged."""
         reason = await asyncio.to_thread(defect, self._store, closely=True, key=self._key)
+        await asyncio.to_thread(memory.give_back)
         if reason is not None:
             raise Damaged(f"{self._store}: {reason}")
         return 0.0

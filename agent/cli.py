@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from agent import exits, version
+from agent import exits, memory, version
 from agent.config_findings import ConfigError
 
 _COMMANDS: Final = ("run", "check-config", "status", "users", "explain", "events", "test")
@@ -47,6 +47,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line (default: the process's own) and returns the exit code of `agent.exits` for how it ended."""
+    memory.spare()
     try:
         code = cli.main(arguments, prog_name="fluss-agent", standalone_mode=False)
         sys.stdout.flush()
