@@ -23,6 +23,7 @@ HOUSE = {
     "agent/drivers/gpio.py": "import gpiozero, lgpio",
     "storage/database.py": "import aiosqlite, sqlite3",
     "storage/engine.py": "import sqlite3, sqlcipher3",
+    "agent/certificates.py": "import cryptography",
     "storage/cipher.py": "import cryptography",
     "protocol/mobile.py": "import phonenumbers, protocol.numbering_plan",
     "protocol/numbering_plan.py": "import phonenumbers",
