@@ -30,10 +30,10 @@ def with_fault(fault: str) -> subprocess.CompletedProcess[str]:
     return python(
         "import sys\n"
         "from agent.commands import check_config\n"
-        "def load(path):\n"
+        "def configuration(path):\n"
         "    mobile = '+27824511234'\n"
         f"    {fault}\n"
-        "check_config.load = load\n"
+        "check_config.configuration = configuration\n"
         "from agent.cli import main\n"
         "sys.exit(main(['check-config']))\n"
     )
