@@ -1,6 +1,6 @@
 """The allowed-user list in SQL: one look at what is there, one sorted write of what changes."""
 
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeVar
@@ -104,11 +104,12 @@ async def whole(transaction: Transaction, device: int, mobiles: Collection[int])
     return found
 
 
-async def put(transaction: Transaction, users: Collection[User], known: Container[int]) -> None:
+async def put(transaction: Transaction, users: Collection[User], known: Collection[int]) -> None:
     """Write rows of one device, some of whose mobiles are `known`, in key order: neighbours share a page."""
-    users = sorted(users, key=_MOBILE)
-    await _write(transaction, [user for user in users if user.mobile not in known], "")
-    await _write(transaction, [user for user in users if user.mobile in known], _UPDATE)
+    there = [user for user in users if user.mobile in known] if known else []
+    new = [user for user in users if user.mobile not in known] if there else users
+    await _write(transaction, sorted(new, key=_MOBILE), "")
+    await _write(transaction, sorted(there, key=_MOBILE), _UPDATE)
 
 
 async def _write(transaction: Transaction, users: Sequence[User], on_conflict: str) -> None:
@@ -123,7 +124,7 @@ async def _write(transaction: Transaction, users: Sequence[User], on_conflict: s
 def _sealed(user: User) -> tuple[Any, ...]:
     """The row and its seal, as a plain tuple: sqlite3 takes much longer to bind one that has names."""
     row = tuple(user)
-    return (*row, seals.seal(*row[:2], *row[CONTENT]))
+    return (*row, seals.seal(*(row[:2] + row[CONTENT])))
 
 
 async def move(transaction: Transaction, device: int, moves: Iterable[tuple[int, int]]) -> None:
