@@ -178,9 +178,9 @@ class Intents:
             raise
 
     def _let_go(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        file, self._file = self._file, None  # whatever close(2) answers, the descriptor is gone
+        if file is not None:
+            os.close(file)
 
 
 def _opened(path: Path) -> int:

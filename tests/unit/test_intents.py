@@ -340,6 +340,27 @@ async def test_card_that_hangs_keeps_nobody_waiting_for_long(
     assert numbers(path) == [1, 2]
 
 
+async def test_descriptor_that_could_not_be_closed_in_order_is_not_used_again(
+    intents: Intents, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await written(intents, 1)
+
+    def failed(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def closed_with_an_error(file: int, close: Callable[[int], None] = os.close) -> None:
+        close(file)
+        failed(file)
+
+    with monkeypatch.context() as sick:
+        sick.setattr("agent.intents.os.fdatasync", failed)
+        sick.setattr("agent.intents.os.close", closed_with_an_error)
+        with pytest.raises(IntentFault):
+            await intents.write(intent(2))
+    await written(intents, 3)
+    assert 3 in numbers(path)
+
+
 async def test_closed_it_holds_no_file(path: Path) -> None:
     opened = Intents(path)
     await written(opened, 1, 2)
