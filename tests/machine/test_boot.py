@@ -19,6 +19,8 @@ async def test_unit_becomes_ready_and_a_list_lands(station: Station) -> None:
         assert cloud.outcomes("landing", 1) == ["applied"]
     systemd = await asyncio.to_thread(machine.shows, "Type", "ActiveState", "NRestarts", "Result")
     assert systemd == {"Type": "notify", "ActiveState": "active", "NRestarts": "0", "Result": "success"}
+    code, said = await asyncio.to_thread(machine.run, "stat --format=%a /var/lib/fluss-agent/configuration")
+    assert (code, said.split()) == (0, ["600"]), "what the configuration said is kept, for the daemon alone"
 
 
 def test_running_unit_leaves_little_exposed(station: Station) -> None:
