@@ -47,7 +47,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line (default: the process's own) and returns the exit code of `agent.exits` for how it ended."""
-    memory.spare()
+    memory.collect_rarely()
     try:
         code = cli.main(arguments, prog_name="fluss-agent", standalone_mode=False)
         sys.stdout.flush()

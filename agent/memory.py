@@ -11,7 +11,7 @@ SWITCH_S: Final = 0.0001
 """How long one thread may keep the interpreter from another: the gate is answered while a list is written."""
 
 
-def spare() -> None:
+def collect_rarely() -> None:
     """Have the collector look rarely, from before the imports on: what they make stays, and rows die young."""
     gc.set_threshold(50_000, 20, 100)
 

@@ -73,7 +73,8 @@ class Spare:
 
     def read(self, path: Path, most: int) -> bytes:
         """As config_file.content; of a file that has rotted, what it said when it was kept."""
-        kept = self._kept.get(str(path))
+        name = str(path.absolute())
+        kept = self._kept.get(name)
         try:
             found = Kept(_mark(path), config_file.content(path, most))
         except OSError as error:
@@ -84,7 +85,7 @@ class Spare:
             self.rotten.append(path)
             found = kept
         assert found is not None, "what cannot be read has rotted"
-        self._seen[str(path)] = found
+        self._seen[name] = found
         return found.content
 
     def keep(self) -> None:

@@ -199,7 +199,7 @@ def measure(count: int, rounds: int, home: Path) -> list[Figure]:
 def settled() -> Iterator[None]:
     """The interpreter as the daemon sets it, and as it was afterwards."""
     switch, thresholds = sys.getswitchinterval(), gc.get_threshold()
-    memory.spare()
+    memory.collect_rarely()
     memory.settle()
     yield
     sys.setswitchinterval(switch)

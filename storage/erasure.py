@@ -33,14 +33,14 @@ SELECT report, body FROM reports WHERE kind = 'statuses'
     AND (instr(body, CAST(? AS BLOB)) OR instr(body, CAST('"{Fault.INVALID_MOBILE.value}"' AS BLOB)))
 """
 _REPLIES: Final = "SELECT reply, body FROM replies"
-KINDS: Final = ("users", "codes", "events", "reports")
+_KINDS: Final = ("users", "codes", "events", "reports")
 
 
 @dataclass(slots=True)
 class Erased:
     """What went: how many rows of each kind, and the words to be looked for in what is left."""
 
-    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(KINDS, 0)))
+    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_KINDS, 0)))
     words: set[str] = field(default_factory=set)
 
 

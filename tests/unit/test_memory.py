@@ -13,7 +13,7 @@ from agent import memory
 def resident():
     return int(re.search(r"^Rss:\\s+(\\d+)", Path("/proc/self/smaps_rollup").read_text(), re.MULTILINE)[1])
 
-memory.spare()
+memory.collect_rarely()
 memory.settle()
 assert gc.get_freeze_count() > 1000 and gc.get_threshold()[0] == 50_000 and sys.getswitchinterval() < 0.001
 blocks = [b"x" * 100_000 for _ in range(200)]

@@ -108,3 +108,17 @@ def test_state_directory_is_the_first_that_systemd_names(monkeypatch: pytest.Mon
     assert state_directory(Path("/var/lib/x")) == Path("/var/lib/x")
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/a:/var/lib/b")
     assert state_directory(Path("/var/lib/x")) == Path("/var/lib/a")
+
+
+def test_file_is_the_same_however_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_bytes(b"one")
+    spare = Spare(tmp_path)
+    spare.read(file, 100)
+    spare.keep()
+    kept = (tmp_path / FILE).stat().st_ino
+    monkeypatch.chdir(tmp_path)
+    again = Spare(tmp_path)
+    again.read(Path("agent.toml"), 100)
+    again.keep()
+    assert (tmp_path / FILE).stat().st_ino == kept
